@@ -1,0 +1,254 @@
+//! The one gRPC server builder and the one client channel; every server and client of the mesh is made by them.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::middleware::{from_fn, from_fn_with_state};
+use futures_util::future::BoxFuture;
+use http::{HeaderName, HeaderValue};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tower::Service;
+use tracing::Instrument;
+
+use crate::auth::{Principal, Role, ServiceTokens, Verifier};
+use crate::error::{ErrorKind, status};
+use crate::layers::{access, deadline, observe, panics};
+use crate::runtime::Shutdown;
+use crate::{proto, telemetry};
+
+/// Concurrent requests one connection may have.
+const STREAMS_MAX: u32 = 256;
+/// Bytes of one request's headers.
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of one message, both ways.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Time a call may take when its caller names none.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Who may call what: method name to roles. What is not listed is refused.
+pub type AccessTable = &'static [(&'static str, &'static [Role])];
+
+/// A gRPC server of one Eventix service, with health, reflection and the whole inbound stack.
+pub struct Server {
+    service: &'static str,
+    routes: Routes,
+    verifier: Arc<Verifier>,
+    access: AccessTable,
+}
+
+impl Server {
+    /// An empty server; `service` is its short name, for instance `booking`.
+    pub fn new(service: &'static str, verifier: Arc<Verifier>, access: AccessTable) -> Self {
+        Self { service, routes: Routes::default(), verifier, access }
+    }
+
+    /// Adds a generated service.
+    #[must_use]
+    pub fn add<S>(mut self, service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.routes = self.routes.add_service(service);
+        self
+    }
+
+    /// Serves until `shutdown`, then lets calls under way finish. `name` is the full protobuf name that health reports.
+    ///
+    /// # Errors
+    /// The listener breaks, or reflection cannot be built.
+    pub async fn serve(self, listener: TcpListener, name: &'static str, shutdown: Shutdown) -> anyhow::Result<()> {
+        // Outermost first: a panic anywhere below becomes INTERNAL; then every call is seen and counted, even a refused
+        // one; then its time is bounded; then its caller is verified and its role checked, so that nothing inside is
+        // reached without.
+        let state = access::State { verifier: self.verifier, table: self.access };
+        let guarded = self
+            .routes
+            .into_axum_router()
+            .layer(from_fn_with_state(Arc::new(state), access::check))
+            .layer(from_fn(deadline::enforce))
+            .layer(from_fn_with_state(self.service, observe::rpc))
+            .layer(from_fn(panics::catch));
+
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .context("building reflection")?;
+        let routes = Routes::from(guarded).add_service(health_service).add_service(reflection);
+
+        let draining = shutdown.clone();
+        let stop = async move {
+            draining.cancelled().await;
+            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+        };
+        tonic::transport::Server::builder()
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_header_list_size(HEADERS_BYTES_MAX)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(nodelay(listener), stop)
+            .await
+            .with_context(|| format!("gRPC server of {}", self.service))
+    }
+}
+
+fn nodelay(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
+    use tokio_stream::StreamExt;
+    TcpListenerStream::new(listener).map(|stream| {
+        let stream = stream?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    })
+}
+
+/// Binds a listener.
+///
+/// # Errors
+/// Names the address, and says so when it is taken.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is already in use: stop what listens there or choose another port")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}"),
+    })
+}
+
+/// The caller of a request that has passed [`Server`].
+///
+/// # Errors
+/// INTERNAL when the service was built without the access layer, which is a bug of ours.
+pub fn principal<T>(request: &tonic::Request<T>) -> Result<Principal, Status> {
+    request
+        .extensions()
+        .get::<Principal>()
+        .cloned()
+        .ok_or_else(|| status(ErrorKind::Internal, "NO_PRINCIPAL", "internal error", None, Default::default()))
+}
+
+/// A client channel: trace context and a deadline ride along on every call. Cheap to clone; connects lazily.
+#[derive(Clone)]
+pub struct MeshChannel {
+    inner: Channel,
+    peer: &'static str,
+}
+
+impl MeshChannel {
+    /// A channel to `http://host:port`; `peer` is the short name of the service there.
+    pub fn new(peer: &'static str, address: &str) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::from_shared(address.to_owned())
+            .with_context(|| format!("address of {peer}: {address:?}"))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5));
+        Ok(Self { inner: endpoint.connect_lazy(), peer })
+    }
+}
+
+impl Service<http::Request<Body>> for MeshChannel {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let span = tracing::info_span!(
+            "grpc.call",
+            otel.name = format!("{}.{method}", self.peer),
+            otel.kind = "client",
+            rpc.system = "grpc",
+            rpc.service = self.peer,
+            rpc.method = method,
+        );
+        for (name, value) in telemetry::carry_span(&span) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        Box::pin(self.inner.call(request).instrument(span))
+    }
+}
+
+/// On whose behalf calls are made, and until when.
+#[derive(Clone)]
+pub struct Caller {
+    token: Arc<str>,
+    deadline: Instant,
+}
+
+impl Caller {
+    /// Calls with a user's own token, within the time the user was promised.
+    pub fn user(token: &str, deadline: Instant) -> Self {
+        Self { token: token.into(), deadline }
+    }
+
+    /// Calls as a service, where no user stands behind the call.
+    ///
+    /// # Errors
+    /// No service token can be had.
+    pub async fn service(tokens: &dyn ServiceTokens) -> anyhow::Result<Self> {
+        Ok(Self { token: tokens.token().await?.into(), deadline: Instant::now() + DEADLINE_DEFAULT })
+    }
+
+    /// The same caller with another deadline.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { token: self.token.clone(), deadline }
+    }
+
+    /// Wraps a message with token and remaining time.
+    pub fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Ok(value) = format!("Bearer {}", self.token).parse() {
+            request.metadata_mut().insert("authorization", value);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        request.set_timeout(left.max(Duration::from_millis(1)));
+        request
+    }
+}
+
+/// Most attempts at one call.
+const ATTEMPTS_MAX: u32 = 3;
+/// Pause before the second attempt; doubles.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+/// Calls again while the peer is UNAVAILABLE. Only for reads, and for writes that carry a request id.
+pub async fn with_retry<T, F, R>(mut call: F) -> Result<T, Status>
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<tonic::Response<T>, Status>>,
+{
+    let mut pause = RETRY_PAUSE;
+    for attempt in 1.. {
+        match call().await {
+            Ok(response) => return Ok(response.into_inner()),
+            Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS_MAX => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(status) => return Err(status),
+        }
+    }
+    unreachable!("the last attempt returns")
+}

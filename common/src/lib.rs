@@ -1,0 +1,29 @@
+//! What two or more Eventix services share. A thing enters when a second service needs it.
+//!
+//! - [`proto`]: the contracts, compiled from `proto/`; [`ids`], [`money`], [`clock`]: the words they are made of
+//! - [`error`]: refusals and their way over gRPC; [`auth`]: tokens to principals; [`dev_issuer`]: tokens for the embedded run
+//! - [`grpc`], [`layers`]: the one server builder and the one client channel; [`telemetry`]: logs, traces, metrics
+//! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
+//! - [`db`], [`tables`], [`requests`], [`history`]: SQLite or PostgreSQL, and the tables every service has
+//! - [`bus`], [`outbox`], [`inbox`], [`lease`]: messages out and in
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod dev_issuer;
+pub mod error;
+pub mod fact;
+pub mod grpc;
+pub mod history;
+pub mod ids;
+pub mod inbox;
+pub mod layers;
+pub mod money;
+pub mod outbox;
+pub mod page;
+pub mod proto;
+pub mod requests;
+pub mod runtime;
+pub mod tables;
+pub mod telemetry;

@@ -1,0 +1,137 @@
+//! The tables every service has: messages out and in, leases, history, remembered requests.
+//! Columns that end in `_at` are microseconds since 1970, UTC.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm_migration::SchemaManager;
+
+/// Partitions of every topic, and so of every outbox.
+pub const PARTITIONS: i32 = 12;
+
+const SHARED: &[&str] = &[
+    // Facts to tell; kept at least as long as the topic keeps records. `carrier` is the trace context as JSON.
+    "CREATE TABLE outbox (
+        position {identity},
+        id uuid NOT NULL UNIQUE,
+        aggregate_id uuid NOT NULL,
+        sequence bigint NOT NULL,
+        log_partition integer NOT NULL,
+        kind text NOT NULL,
+        value bytea NOT NULL,
+        carrier text NOT NULL,
+        occurred_at bigint NOT NULL,
+        published_at bigint,
+        UNIQUE (aggregate_id, sequence)
+    )",
+    // Serves the relay: what is still to be published.
+    "CREATE INDEX outbox_unpublished ON outbox (log_partition, position) WHERE published_at IS NULL",
+    // Serves cleaning up.
+    "CREATE INDEX outbox_published ON outbox (published_at)",
+    // One row per fact that took effect.
+    "CREATE TABLE inbox (
+        consumer text NOT NULL,
+        fact_id uuid NOT NULL,
+        producer text NOT NULL,
+        aggregate_id uuid NOT NULL,
+        sequence bigint NOT NULL,
+        processed_at bigint NOT NULL,
+        PRIMARY KEY (consumer, fact_id)
+    )",
+    // The last sequence taken per producer and aggregate.
+    "CREATE TABLE watermarks (
+        consumer text NOT NULL,
+        producer text NOT NULL,
+        aggregate_id uuid NOT NULL,
+        sequence bigint NOT NULL,
+        PRIMARY KEY (consumer, producer, aggregate_id)
+    )",
+    // Facts that wait for an earlier one: after a gap, or behind a dead letter.
+    "CREATE TABLE parked (
+        consumer text NOT NULL,
+        producer text NOT NULL,
+        aggregate_id uuid NOT NULL,
+        sequence bigint NOT NULL,
+        fact_id uuid NOT NULL,
+        value bytea NOT NULL,
+        headers text NOT NULL,
+        parked_at bigint NOT NULL,
+        PRIMARY KEY (consumer, producer, aggregate_id, sequence)
+    )",
+    // Records that cannot be handled without a person. `status`: open, requeued or discarded.
+    "CREATE TABLE dead_letters (
+        id uuid PRIMARY KEY,
+        consumer text NOT NULL,
+        producer text NOT NULL,
+        aggregate_id uuid,
+        sequence bigint,
+        log_partition integer NOT NULL,
+        log_offset bigint NOT NULL,
+        record_key bytea,
+        value bytea,
+        headers text NOT NULL,
+        error text NOT NULL,
+        status text NOT NULL CHECK (status IN ('open', 'requeued', 'discarded')),
+        created_at bigint NOT NULL,
+        decided_at bigint,
+        decided_by text
+    )",
+    // Who works on what, until when by the database's clock.
+    "CREATE TABLE leases (
+        name text PRIMARY KEY,
+        owner text NOT NULL,
+        epoch bigint NOT NULL,
+        expires_at bigint NOT NULL
+    )",
+    // Where each consumer stands; `last_fact_id` stood at `next_offset - 1`.
+    "CREATE TABLE consumer_offsets (
+        consumer text NOT NULL,
+        topic text NOT NULL,
+        log_partition integer NOT NULL,
+        next_offset bigint NOT NULL,
+        last_fact_id uuid,
+        incarnation bigint NOT NULL,
+        PRIMARY KEY (consumer, topic, log_partition)
+    )",
+    // Every transition of every entity, append-only.
+    "CREATE TABLE history (
+        position {identity},
+        entity text NOT NULL,
+        entity_id uuid NOT NULL,
+        from_state text NOT NULL,
+        to_state text NOT NULL,
+        cause text NOT NULL,
+        actor text NOT NULL,
+        trace_id text NOT NULL,
+        at bigint NOT NULL
+    )",
+    // Serves the history of one entity.
+    "CREATE INDEX history_entity ON history (entity_id, position)",
+    // Answers to remember, by caller and operation (AIP-155).
+    "CREATE TABLE requests (
+        scope text NOT NULL,
+        request_id text NOT NULL,
+        fingerprint text NOT NULL,
+        answer bytea,
+        created_at bigint NOT NULL,
+        PRIMARY KEY (scope, request_id)
+    )",
+    // Serves forgetting.
+    "CREATE INDEX requests_age ON requests (created_at)",
+];
+
+/// Creates the shared tables; part of each service's first migration.
+pub async fn create_shared(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    run(manager, SHARED).await
+}
+
+/// Runs statements that both databases understand; `{identity}` is their auto-increment primary key.
+pub async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let identity = match connection.get_database_backend() {
+        DbBackend::Sqlite => "INTEGER PRIMARY KEY AUTOINCREMENT",
+        DbBackend::Postgres | DbBackend::MySql | _ => "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    };
+    for statement in statements {
+        connection.execute_unprepared(&statement.replace("{identity}", identity)).await?;
+    }
+    Ok(())
+}
