@@ -1,1 +1,9 @@
-//! Lib.
+//! Eventix in one binary. The services are crates of their own; here is what puts them into one process.
+//!
+//! - [`cli`]: the command line, one file per command
+//! - [`folder`]: the data folder: its databases, its lock, and the addresses in use
+//! - [`demo`]: venues, plans and events for a first start
+
+pub mod cli;
+pub mod demo;
+pub mod folder;

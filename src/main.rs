@@ -1,2 +1,7 @@
-//! The one binary.
-fn main() {}
+//! The one binary: everything it can do is in [`eventix::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    eventix::cli::main()
+}

@@ -1,11 +1,28 @@
 //! Facts in: effect, inbox row, new outbox rows and offset commit in one transaction, so each fact takes effect once.
+//!
+//! - `intake`: one fact through the inbox transaction, in order per aggregate
+//! - `partition`: one partition's records, with the offsets and their log incarnation
+//! - `catch_up`: parked facts, dead letters that were decided, and asking the producer
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::bus::Bus;
+use crate::db::Db;
 use crate::fact::{Fact, FactError};
+use crate::lease::Leases;
 use crate::proto::common::v1::FactRecord;
+
+mod catch_up;
+mod intake;
+mod partition;
+
+pub use intake::Taken;
 
 /// What a service does with the facts of others.
 #[async_trait]
@@ -28,6 +45,13 @@ pub enum HandleError {
     Transient(#[source] anyhow::Error),
 }
 
+impl HandleError {
+    /// A fact of a kind this consumer has never heard of.
+    pub fn unknown_kind(fact: &Fact) -> Self {
+        Self::Permanent(anyhow::anyhow!("unknown fact type {}", fact.kind))
+    }
+}
+
 impl From<DbErr> for HandleError {
     fn from(error: DbErr) -> Self {
         Self::Transient(error.into())
@@ -48,4 +72,71 @@ pub trait FactSource: Send + Sync {
 
     /// All facts after a position, in order; a page, its last position, and whether more follow.
     async fn after_position(&self, position: i64) -> anyhow::Result<(Vec<FactRecord>, i64, bool)>;
+}
+
+/// How a consumer works; the defaults are production's.
+#[derive(Debug, Clone)]
+pub struct ConsumerSettings {
+    /// Longest wait of one fetch. Some brokers sleep instead of waking: a few milliseconds there.
+    pub fetch_wait: Duration,
+    /// How long a failing handler is tried again before its fact becomes a dead letter.
+    pub patience: Duration,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        Self { fetch_wait: Duration::from_millis(500), patience: Duration::from_secs(300) }
+    }
+}
+
+/// One service's intake of another's facts.
+pub struct Consumer {
+    /// Who takes, for instance `booking`.
+    pub name: &'static str,
+    /// Who tells, for instance `payment`.
+    pub producer: &'static str,
+    /// On which topic.
+    pub topic: &'static str,
+    db: Db,
+    bus: Bus,
+    leases: Arc<Leases>,
+    handler: Arc<dyn FactHandler>,
+    source: Arc<dyn FactSource>,
+    settings: ConsumerSettings,
+    parked: Notify,
+}
+
+/// What a consumer is made of.
+pub struct ConsumerParts {
+    /// The consumer's own database.
+    pub db: Db,
+    /// Where the log is.
+    pub bus: Bus,
+    /// Leases that include this consumer's partitions, see [`lease_names`].
+    pub leases: Arc<Leases>,
+    /// What to do with the facts.
+    pub handler: Arc<dyn FactHandler>,
+    /// Whom to ask for missing ones.
+    pub source: Arc<dyn FactSource>,
+    /// How to work.
+    pub settings: ConsumerSettings,
+}
+
+impl Consumer {
+    /// A consumer of `producer`'s facts on `topic`.
+    pub fn new(name: &'static str, producer: &'static str, topic: &'static str, parts: ConsumerParts) -> Arc<Self> {
+        let ConsumerParts { db, bus, leases, handler, source, settings } = parts;
+        Arc::new(Self { name, producer, topic, db, bus, leases, handler, source, settings, parked: Notify::new() })
+    }
+}
+
+/// Name of the lease on one partition of a topic.
+pub fn lease_name(topic: &str, partition: i32) -> String {
+    format!("consumer:{topic}:{partition}")
+}
+
+/// Deletes inbox rows older than any record or `ListFacts` answer; watermarks stay.
+pub async fn clean(db: &Db) -> Result<u64, DbErr> {
+    let before = db.now(db.reader()).await? - chrono::Duration::days(8);
+    db.execute(db.writer(), "DELETE FROM inbox WHERE processed_at < $1", [before.timestamp_micros().into()]).await
 }

@@ -5,9 +5,10 @@
 //! - [`grpc`], [`layers`]: the one server builder and the one client channel; [`telemetry`]: logs, traces, metrics
 //! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
 //! - [`db`], [`tables`], [`requests`], [`history`]: SQLite or PostgreSQL, and the tables every service has
-//! - [`bus`], [`outbox`], [`inbox`], [`lease`]: messages out and in
+//! - [`fact`], [`outbox`], [`inbox`], [`bus`], [`lease`], [`messaging`]: messages out and in
 
 pub mod auth;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -19,6 +20,8 @@ pub mod history;
 pub mod ids;
 pub mod inbox;
 pub mod layers;
+pub mod lease;
+pub mod messaging;
 pub mod money;
 pub mod outbox;
 pub mod page;

@@ -17,7 +17,7 @@ use crate::telemetry::{self, Carrier};
 
 mod relay;
 
-pub use relay::Relay;
+pub use relay::{Relay, lease_name as relay_lease_name};
 
 /// Most facts one `ListFacts` page carries.
 const LIST_PAGE_MAX: u32 = 500;
@@ -56,6 +56,11 @@ impl Outbox {
     /// The outbox of `producer` (`booking`), published on `topic` (`eventix.booking.v1`).
     pub fn new(db: Db, producer: &'static str, topic: &'static str) -> Self {
         Self { db, producer, topic, wake: Arc::default() }
+    }
+
+    /// Where it publishes.
+    pub fn topic(&self) -> &'static str {
+        self.topic
     }
 
     /// Writes facts inside the transaction that makes them true, with the current trace context.

@@ -56,7 +56,8 @@ const SHARED: &[&str] = &[
         parked_at bigint NOT NULL,
         PRIMARY KEY (consumer, producer, aggregate_id, sequence)
     )",
-    // Records that cannot be handled without a person. `status`: open, requeued or discarded.
+    // Records that cannot be handled without a person. `status`: open, requeued or discarded; `settled_at` when the decision
+    // has taken effect.
     "CREATE TABLE dead_letters (
         id uuid PRIMARY KEY,
         consumer text NOT NULL,
@@ -72,7 +73,8 @@ const SHARED: &[&str] = &[
         status text NOT NULL CHECK (status IN ('open', 'requeued', 'discarded')),
         created_at bigint NOT NULL,
         decided_at bigint,
-        decided_by text
+        decided_by text,
+        settled_at bigint
     )",
     // Who works on what, until when by the database's clock.
     "CREATE TABLE leases (
@@ -81,7 +83,8 @@ const SHARED: &[&str] = &[
         epoch bigint NOT NULL,
         expires_at bigint NOT NULL
     )",
-    // Where each consumer stands; `last_fact_id` stood at `next_offset - 1`.
+    // Where each consumer stands; `last_fact_id` stood at `next_offset - 1`. `incarnation` grows when the log is found to be
+    // another one; `recovering` until the producer was then asked for everything.
     "CREATE TABLE consumer_offsets (
         consumer text NOT NULL,
         topic text NOT NULL,
@@ -89,6 +92,7 @@ const SHARED: &[&str] = &[
         next_offset bigint NOT NULL,
         last_fact_id uuid,
         incarnation bigint NOT NULL,
+        recovering boolean NOT NULL,
         PRIMARY KEY (consumer, topic, log_partition)
     )",
     // Every transition of every entity, append-only.

@@ -32,17 +32,11 @@ pub async fn answer(broker: &Broker, request: ProduceRequest) -> Option<ProduceR
         topics.push((topic.name, partitions));
     }
 
-    let appended = match appends.is_empty() {
-        true => Ok(Vec::new()),
-        false if acks == 0 => {
-            broker.log.append_unanswered(appends).await;
-            return None;
-        }
-        false => broker.log.append(appends).await,
-    };
     if acks == 0 {
+        broker.log.append_unanswered(appends).await;
         return None;
     }
+    let appended = broker.log.append(appends).await;
     let responses = topics.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, place)| {
             let offset = place.and_then(|place| match &appended {

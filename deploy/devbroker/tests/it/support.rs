@@ -99,10 +99,11 @@ pub async fn fetch_all(partition: &PartitionClient) -> Vec<RecordAndOffset> {
     loop {
         let next = found.last().map_or(0, |last| last.offset + 1);
         let (records, end) = patiently(partition.fetch_records(next, FETCH_BYTES, 0)).await.unwrap();
-        found.extend(records);
-        if found.last().map_or(0, |last| last.offset + 1) >= end {
+        if next == end {
             return found;
         }
+        assert_eq!(records.first().map(|record| record.offset), Some(next), "the log ends at {end}");
+        found.extend(records);
     }
 }
 

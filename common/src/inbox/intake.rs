@@ -1,0 +1,283 @@
+//! One fact through the inbox transaction: duplicates and older facts are dropped, later ones parked, the next one applied.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{Consumer, HandleError};
+use crate::bus::Incoming;
+use crate::error::chain;
+use crate::fact::Fact;
+use crate::lease::held_sql;
+use crate::telemetry::{self, Carrier};
+
+/// A record, wherever it came from.
+pub(super) struct Received<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: &'a [u8],
+    pub headers: BTreeMap<String, String>,
+    pub place: Place<'a>,
+}
+
+/// Where a record stood.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// On the log, read under a lease.
+    Log { lease: &'a str, epoch: i64, partition: i32, offset: i64 },
+    /// Told by the producer, parked before, or a dead letter that was requeued.
+    Aside,
+}
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It took effect.
+    Applied,
+    /// It had taken effect, or something later had.
+    Dropped,
+    /// It waits for an earlier one.
+    Parked,
+    /// It needs a person.
+    DeadLettered,
+    /// The lease is another's by now; nothing was written.
+    LeaseLost,
+}
+
+impl Received<'_> {
+    fn carrier(&self) -> Carrier {
+        let trace = |name: &&str| Some(((*name).to_owned(), self.headers.get(*name)?.clone()));
+        ["traceparent", "tracestate"].iter().filter_map(trace).collect()
+    }
+
+    fn headers_json(&self) -> String {
+        serde_json::to_string(&self.headers).expect("a map of strings")
+    }
+}
+
+impl<'a> Received<'a> {
+    pub(super) fn from_log(record: &'a Incoming, lease: &'a str, epoch: i64, partition: i32) -> Self {
+        Self {
+            key: record.key.as_deref(),
+            value: &record.value,
+            headers: record.headers.clone(),
+            place: Place::Log { lease, epoch, partition, offset: record.offset },
+        }
+    }
+}
+
+impl Consumer {
+    /// Takes one record in, however often that needs trying.
+    ///
+    /// # Errors
+    /// Only the database's: nothing was written, try again.
+    pub(super) async fn take(&self, received: &Received<'_>) -> Result<Taken, DbErr> {
+        let fact = match Fact::decode(received.value, received.carrier()) {
+            Ok(fact) => fact,
+            Err(error) => return self.dead_letter(received, None, &chain(&error)).await,
+        };
+        let span = tracing::info_span!(
+            "fact.process",
+            otel.name = format!("{} process", self.topic),
+            otel.kind = "consumer",
+            messaging.system = "kafka",
+            messaging.destination.name = self.topic,
+            messaging.consumer.group.name = self.name,
+            messaging.message.id = %fact.id,
+            fact.kind = fact.kind,
+            fact.sequence = fact.sequence,
+        );
+        telemetry::set_parent(&span, &fact.carrier);
+        telemetry::add_link(&span, &fact.carrier);
+
+        let started = Instant::now();
+        let outcome = self.attempt(received, &fact).instrument(span.clone()).await;
+        let taken = match outcome {
+            Ok(taken) => taken,
+            Err(HandleError::Permanent(error)) => {
+                self.dead_letter(received, Some(&fact), &format!("{error:#}")).instrument(span).await?
+            }
+            Err(HandleError::Transient(error)) => return Err(DbErr::Custom(format!("{error:#}"))),
+        };
+        telemetry::record_request("fact", self.name, known(&fact.kind), &format!("{taken:?}"), started.elapsed());
+        if taken == Taken::Applied {
+            self.handler.committed();
+        }
+        if taken == Taken::Parked {
+            self.parked.notify_one();
+        }
+        Ok(taken)
+    }
+
+    async fn attempt(&self, received: &Received<'_>, fact: &Fact) -> Result<Taken, HandleError> {
+        let transaction = self.db.begin().await?;
+        let taken = self.decide(&transaction, received, fact).await?;
+        if !self.advance(&transaction, received, Some(fact)).await? {
+            return Ok(Taken::LeaseLost);
+        }
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
+    async fn decide(
+        &self,
+        transaction: &DatabaseTransaction,
+        received: &Received<'_>,
+        fact: &Fact,
+    ) -> Result<Taken, HandleError> {
+        let watermark = self.lock_watermark(transaction, fact.aggregate_id).await?;
+        if fact.sequence <= watermark {
+            return Ok(Taken::Dropped);
+        }
+        if fact.sequence > watermark + 1 || self.behind_dead_letter(transaction, fact).await? {
+            self.park(transaction, received, fact).await?;
+            return Ok(Taken::Parked);
+        }
+        self.handler.handle(transaction, fact).await?;
+        self.note(transaction, fact).await?;
+        Ok(Taken::Applied)
+    }
+
+    /// Reads the watermark and locks it, so that two paths cannot apply one aggregate's facts at once.
+    pub(super) async fn lock_watermark(
+        &self,
+        transaction: &DatabaseTransaction,
+        aggregate: Uuid,
+    ) -> Result<i64, DbErr> {
+        let sql = "INSERT INTO watermarks (consumer, producer, aggregate_id, sequence) VALUES ($1, $2, $3, 0)
+            ON CONFLICT (consumer, producer, aggregate_id) DO UPDATE SET sequence = watermarks.sequence
+            RETURNING sequence";
+        let rows = self.db.query(transaction, sql, [self.name.into(), self.producer.into(), aggregate.into()]).await?;
+        rows.first().ok_or_else(|| DbErr::RecordNotFound("watermark".into()))?.try_get("", "sequence")
+    }
+
+    async fn behind_dead_letter(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<bool, DbErr> {
+        let sql = "SELECT 1 AS one FROM dead_letters WHERE consumer = $1 AND producer = $2 AND aggregate_id = $3
+            AND settled_at IS NULL AND sequence < $4 LIMIT 1";
+        let values = [self.name.into(), self.producer.into(), fact.aggregate_id.into(), fact.sequence.into()];
+        Ok(!self.db.query(transaction, sql, values).await?.is_empty())
+    }
+
+    async fn park(&self, transaction: &DatabaseTransaction, received: &Received<'_>, fact: &Fact) -> Result<(), DbErr> {
+        let sql = format!(
+            "INSERT INTO parked (consumer, producer, aggregate_id, sequence, fact_id, value, headers, parked_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, {}) ON CONFLICT DO NOTHING",
+            self.db.now_sql()
+        );
+        let values = [
+            self.name.into(),
+            self.producer.into(),
+            fact.aggregate_id.into(),
+            fact.sequence.into(),
+            fact.id.into(),
+            received.value.to_vec().into(),
+            received.headers_json().into(),
+        ];
+        self.db.execute(transaction, sql, values).await?;
+        Ok(())
+    }
+
+    /// Inbox row and watermark of a fact that took effect.
+    async fn note(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), DbErr> {
+        let sql = format!(
+            "INSERT INTO inbox (consumer, fact_id, producer, aggregate_id, sequence, processed_at)
+             VALUES ($1, $2, $3, $4, $5, {})",
+            self.db.now_sql()
+        );
+        let values =
+            [self.name.into(), fact.id.into(), self.producer.into(), fact.aggregate_id.into(), fact.sequence.into()];
+        self.db.execute(transaction, sql, values).await?;
+        self.set_watermark(transaction, fact.aggregate_id, fact.sequence).await
+    }
+
+    pub(super) async fn set_watermark(
+        &self,
+        transaction: &DatabaseTransaction,
+        aggregate: Uuid,
+        sequence: i64,
+    ) -> Result<(), DbErr> {
+        let sql = "UPDATE watermarks SET sequence = $4 WHERE consumer = $1 AND producer = $2 AND aggregate_id = $3";
+        let values = [self.name.into(), self.producer.into(), aggregate.into(), sequence.into()];
+        self.db.execute(transaction, sql, values).await?;
+        let sql = "DELETE FROM parked WHERE consumer = $1 AND producer = $2 AND aggregate_id = $3 AND sequence <= $4";
+        let values = [self.name.into(), self.producer.into(), aggregate.into(), sequence.into()];
+        self.db.execute(transaction, sql, values).await?;
+        Ok(())
+    }
+
+    /// Moves the offset past a log record; false when the lease or the offset is another's by now.
+    async fn advance(
+        &self,
+        transaction: &DatabaseTransaction,
+        received: &Received<'_>,
+        fact: Option<&Fact>,
+    ) -> Result<bool, DbErr> {
+        let Place::Log { lease, epoch, partition, offset } = received.place else {
+            return Ok(true);
+        };
+        let sql = format!(
+            "UPDATE consumer_offsets SET next_offset = $1, last_fact_id = $2
+             WHERE consumer = $3 AND topic = $4 AND log_partition = $5 AND next_offset <= $6 AND {}",
+            held_sql("$7", "$8")
+        );
+        let values = [
+            (offset + 1).into(),
+            fact.map(|f| f.id).into(),
+            self.name.into(),
+            self.topic.into(),
+            partition.into(),
+            offset.into(),
+            lease.into(),
+            epoch.into(),
+        ];
+        Ok(self.db.execute(transaction, sql, values).await? == 1)
+    }
+
+    /// Puts a record aside for a person, in the transaction that moves the offset.
+    pub(super) async fn dead_letter(
+        &self,
+        received: &Received<'_>,
+        fact: Option<&Fact>,
+        error: &str,
+    ) -> Result<Taken, DbErr> {
+        let transaction = self.db.begin().await?;
+        let (partition, offset) = match received.place {
+            Place::Log { partition, offset, .. } => (partition, offset),
+            Place::Aside => (-1, -1),
+        };
+        let sql = format!(
+            "INSERT INTO dead_letters (id, consumer, producer, aggregate_id, sequence, log_partition, log_offset, record_key,
+                value, headers, error, status, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'open', {})",
+            self.db.now_sql()
+        );
+        let values = [
+            crate::ids::FactId::new().into(),
+            self.name.into(),
+            self.producer.into(),
+            fact.map(|f| f.aggregate_id).into(),
+            fact.map(|f| f.sequence).into(),
+            partition.into(),
+            offset.into(),
+            received.key.map(<[u8]>::to_vec).into(),
+            received.value.to_vec().into(),
+            received.headers_json().into(),
+            error.into(),
+        ];
+        self.db.execute(&transaction, sql, values).await?;
+        if !self.advance(&transaction, received, fact).await? {
+            return Ok(Taken::LeaseLost);
+        }
+        transaction.commit().await?;
+        tracing::error!(consumer = self.name, topic = self.topic, partition, offset, error, "dead letter");
+        telemetry::count("eventix_dead_letters", self.name, self.producer);
+        Ok(Taken::DeadLettered)
+    }
+}
+
+/// Keeps made-up type names out of the labels.
+fn known(kind: &str) -> &str {
+    if kind.starts_with("eventix.") && kind.len() < 64 { kind } else { "other" }
+}
