@@ -1,1 +1,97 @@
-//! Placeholder.
+//! Booking: holds seats, confirms what was paid, issues tickets. Sells each seat once.
+//!
+//! - [`domain`]: states and rules, no I/O
+//! - `application`: one file per story, and the saga's deciding half
+//! - `infrastructure`: store, gRPC, the catalogue as booking sees it
+//! - `migrations`: the tables
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use common::db::Db;
+use common::grpc::Server;
+use common::inbox::ConsumerSettings;
+use common::messaging::{self, Intake};
+use common::outbox::Outbox;
+use common::proto::booking::v1::booking_service_server::BookingServiceServer;
+use common::runtime::{Host, Shutdown, Tasks};
+use sea_orm_migration::MigratorTrait;
+
+pub mod application;
+mod config;
+pub mod domain;
+pub mod infrastructure;
+mod migrations;
+
+pub use config::Config;
+
+use application::offers::Offers;
+use application::saga::{CatalogFacts, PaymentFacts};
+use application::sweep::Sweeper;
+use infrastructure::catalog_client::CatalogClient;
+use infrastructure::grpc::{ACCESS, Api};
+use infrastructure::payment_client::PaymentClient;
+use infrastructure::store::Store;
+use infrastructure::ticket_key::TicketKey;
+
+/// Where booking tells its facts.
+pub const TOPIC: &str = "eventix.booking.v1";
+/// How long calls under way may take after the stop signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Creates or upgrades the tables.
+pub async fn migrate(db: &Db) -> anyhow::Result<()> {
+    migrations::Migrator::up(db.writer(), None).await.context("migrating booking's database")
+}
+
+/// Runs the service until shutdown.
+///
+/// # Errors
+/// The database cannot be reached or migrated, or a task fails.
+pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+    config.validate()?;
+    let db = Db::connect(&config.database_url, config.database_connections)
+        .await
+        .with_context(|| "connecting to booking's database")?;
+    migrate(&db).await?;
+
+    let outbox = Outbox::new(db.clone(), "booking", TOPIC);
+    let tickets = TicketKey::load(&db).await?;
+    let store = Arc::new(Store::new(db.clone(), outbox.clone(), tickets, config.terms()));
+    let catalog = Arc::new(CatalogClient::new(&config.catalog_endpoint, host.identity.tokens.clone())?);
+    let payment = Arc::new(PaymentClient::new(&config.payment_endpoint, host.identity.tokens.clone())?);
+    let offers = Arc::new(Offers::new(store.clone(), catalog.clone()));
+
+    let mut tasks = Tasks::new(shutdown.clone());
+    let intakes = vec![
+        Intake {
+            producer: "payment",
+            topic: "eventix.payment.v1",
+            handler: Arc::new(PaymentFacts::new(store.clone())),
+            source: payment,
+        },
+        Intake {
+            producer: "catalog",
+            topic: "eventix.catalog.v1",
+            handler: Arc::new(CatalogFacts::new(store.clone(), offers.clone())),
+            source: catalog,
+        },
+    ];
+    let settings = messaging::Settings {
+        brokers: config.brokers.clone(),
+        owner: host.instance,
+        lease: config.lease,
+        consumer: ConsumerSettings { fetch_wait: config.fetch_wait, ..ConsumerSettings::default() },
+    };
+    let consumers = messaging::start(&mut tasks, &db, &outbox, "booking", intakes, settings);
+
+    let sweeper = Sweeper::new(store.clone(), consumers[0].clone(), config.sweep, config.waiting);
+    tasks.spawn("booking sweeper", sweeper.run(shutdown.clone()));
+    tasks.spawn("booking offers", offers.clone().run(shutdown.clone()));
+
+    let api = BookingServiceServer::new(Api::new(store, offers, outbox));
+    let server = Server::new("booking", host.identity.verifier, ACCESS).add(api);
+    tasks.spawn("booking server", server.serve(host.listener, "eventix.booking.v1.BookingService", shutdown));
+    tasks.run(DRAIN).await
+}

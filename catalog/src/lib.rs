@@ -1,1 +1,66 @@
-//! Placeholder.
+//! Catalog: venues, seating plans, events and prices, and the offers that booking sells from.
+//!
+//! - [`domain`]: what can be sold and on which terms; pure
+//! - [`application`]: the stories of its writers, and the ports they need
+//! - `infrastructure`: gRPC, SQL and the client of booking; reads go straight from here to the tables
+//! - [`config`]: settings; `migrations`: the schema
+//!
+//! Catalog tells facts on `eventix.catalog.v1` and consumes none. Once booking holds an offer, no sale needs catalog.
+
+pub mod application;
+pub mod config;
+pub mod domain;
+mod infrastructure;
+mod migrations;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use common::db::Db;
+use common::outbox::Outbox;
+use common::runtime::{Host, Shutdown, Tasks};
+use sea_orm_migration::MigratorTrait;
+
+pub use self::config::Config;
+use self::application::App;
+use self::infrastructure::booking_client::BookingClient;
+use self::infrastructure::grpc::{Api, SERVICE};
+use self::infrastructure::store::SqlStore;
+
+/// Name of this service in facts.
+const PRODUCER: &str = "catalog";
+/// Where its facts go.
+const TOPIC: &str = "eventix.catalog.v1";
+/// How long calls under way may take after the stop signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Brings the database to the newest schema.
+///
+/// # Errors
+/// A statement fails.
+pub async fn migrate(db: &Db) -> anyhow::Result<()> {
+    migrations::Migrator::up(db.writer(), None).await.context("migrating the database of catalog")
+}
+
+/// Runs catalog until `shutdown`, or until something in it fails.
+///
+/// # Errors
+/// Bad settings, no database, or the first task that fails.
+pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+    config.validate()?;
+    let db = Db::connect(&config.database_url, config.database_connections).await;
+    let db = db.context("connecting to the database of catalog")?;
+    migrate(&db).await?;
+
+    let outbox = Outbox::new(db.clone(), PRODUCER, TOPIC);
+    let store = Arc::new(SqlStore::new(db.clone(), outbox.clone()));
+    let booking = Arc::new(BookingClient::new(&config.booking_endpoint, host.identity.tokens.clone())?);
+    let app = App::new(store, booking, host.clock);
+    let server = Api::new(app, db, outbox).server(host.identity.verifier);
+
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.spawn("catalog gRPC server", server.serve(host.listener, SERVICE, shutdown));
+    // messaging: the relay of `outbox` is started here
+    tasks.run(DRAIN).await
+}

@@ -2,6 +2,7 @@
 //!
 //! - [`proto`]: the contracts, compiled from `proto/`; [`ids`], [`money`], [`clock`]: the words they are made of
 //! - [`error`]: refusals and their way over gRPC; [`auth`]: tokens to principals; [`dev_issuer`]: tokens for the embedded run
+//! - [`test_token`]: payment tokens with a chosen outcome
 //! - [`grpc`], [`layers`]: the one server builder and the one client channel; [`telemetry`]: logs, traces, metrics
 //! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
 //! - [`db`], [`tables`], [`requests`], [`history`]: SQLite or PostgreSQL, and the tables every service has
@@ -30,3 +31,4 @@ pub mod requests;
 pub mod runtime;
 pub mod tables;
 pub mod telemetry;
+pub mod test_token;

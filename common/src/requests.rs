@@ -82,6 +82,11 @@ impl RequestKey {
         let fingerprint = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { scope: format!("{operation}/{subject}"), id: id.to_owned(), fingerprint })
     }
+
+    /// The operation alone, for histories.
+    pub fn operation(&self) -> &str {
+        self.scope.split('/').next().unwrap_or_default()
+    }
 }
 
 /// Claims a request id inside the transaction of its work. A twin waits here for the first one's outcome.

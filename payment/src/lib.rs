@@ -1,1 +1,96 @@
-//! Placeholder.
+//! Payment: follows booking's facts, asks a provider to move money, and tells what came of it.
+//!
+//! - [`domain`]: payments, steps, refunds and the ledger as pure decisions
+//! - [`application`]: the saga's paying half, the step worker, what waits too long, and the ports
+//! - [`infrastructure`]: database, gRPC, providers
+//! - [`config`], [`migrations`]: settings and schema
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use common::db::Db;
+use common::inbox::ConsumerSettings;
+use common::messaging::{self, Intake};
+use common::outbox::Outbox;
+use common::proto::payment::v1::payment_service_server::PaymentServiceServer;
+use common::runtime::{Host, Shutdown, Tasks};
+use sea_orm::DbErr;
+use sea_orm_migration::MigratorTrait;
+use tokio::sync::Notify;
+
+pub mod application;
+pub mod config;
+pub mod domain;
+pub mod infrastructure;
+pub mod migrations;
+
+pub use config::Config;
+
+use application::ports::PaymentStore;
+use application::saga::Saga;
+use application::steps::StepWorker;
+use application::waiting::Waiting;
+use infrastructure::booking_client::BookingFacts;
+use infrastructure::grpc::{ACCESS, PaymentApi, SERVICE_NAME};
+use infrastructure::provider::simulated::SimulatedProvider;
+use infrastructure::store::SqlStore;
+
+/// Where payment's facts are published.
+pub const TOPIC: &str = "eventix.payment.v1";
+/// Where booking's facts are read.
+const BOOKING_TOPIC: &str = "eventix.booking.v1";
+/// How long tasks may take to end after the stop signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Brings the payment database up to date.
+///
+/// # Errors
+/// The database cannot be migrated.
+pub async fn migrate(db: &Db) -> Result<(), DbErr> {
+    migrations::Migrator::up(db.writer(), None).await
+}
+
+/// Runs payment until shutdown.
+///
+/// # Errors
+/// Bad settings, no database, or the first task that fails.
+pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+    config.validate()?;
+    let db = Db::connect(&config.database_url, config.database_connections).await.context("payment database")?;
+    migrate(&db).await.context("migrating the payment database")?;
+    let provider = SimulatedProvider::open(&config.provider_database_url).await.context("provider ledger")?;
+
+    let outbox = Outbox::new(db.clone(), "payment", TOPIC);
+    let steps_wake = Arc::new(Notify::new());
+    let store: Arc<dyn PaymentStore> =
+        Arc::new(SqlStore::new(db.clone(), outbox.clone(), steps_wake.clone(), host.instance.clone()));
+    let mut tasks = Tasks::new(shutdown);
+
+    let worker = StepWorker::new(store.clone(), Arc::new(provider), steps_wake, config.steps());
+    tasks.spawn("payment steps", worker.run(tasks.shutdown()));
+
+    // The one place where facts leave and enter: outbox and saga are handed to the messages.
+    let booking = Intake {
+        producer: "booking",
+        topic: BOOKING_TOPIC,
+        handler: Arc::new(Saga::new(store.clone())),
+        source: Arc::new(BookingFacts::new(&config.booking_endpoint, host.identity.tokens.clone())?),
+    };
+    let settings = messaging::Settings {
+        brokers: config.brokers.clone(),
+        owner: host.instance,
+        lease: config.lease,
+        consumer: ConsumerSettings::default(),
+    };
+    let consumers = messaging::start(&mut tasks, &db, &outbox, "payment", vec![booking], settings);
+    for consumer in consumers {
+        let waiting = Waiting::new(store.clone(), config.waiting);
+        tasks.spawn("payment waiting", waiting.run(consumer, tasks.shutdown()));
+    }
+
+    let server = common::grpc::Server::new("payment", host.identity.verifier, ACCESS)
+        .add(PaymentServiceServer::new(PaymentApi::new(db, outbox)));
+    tasks.spawn("payment grpc", server.serve(host.listener, SERVICE_NAME, tasks.shutdown()));
+    tasks.run(DRAIN).await
+}

@@ -1,0 +1,99 @@
+//! A customer's commands on a booking: pay, release, cancel. Each takes a request id: the same id and request return the
+//! first answer.
+
+use common::auth::{Principal, Role};
+use common::error::{ErrorKind, Refusal};
+use common::ids::BookingId;
+use common::requests::{RequestIdError, RequestKey};
+use sea_orm::DbErr;
+use tracing::instrument;
+
+use crate::domain::booking::CommandError;
+use crate::infrastructure::store::{Command, Outcome, Store, Stored, TransitionError};
+
+impl Refusal for TransitionError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::RequestConflict => RequestIdError::Conflict.kind(),
+            Self::Refused(CommandError::UnknownToken) => ErrorKind::InvalidInput,
+            Self::Refused(_) => ErrorKind::FailedPrecondition,
+            Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
+            Self::Db(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::RequestConflict => RequestIdError::Conflict.reason(),
+            Self::Refused(CommandError::HoldExpired) => "HOLD_EXPIRED",
+            Self::Refused(CommandError::UnknownToken) => "INVALID_INPUT",
+            Self::Refused(CommandError::EventCancelled) => "NOT_ON_SALE",
+            Self::Refused(CommandError::InvalidState { .. } | CommandError::EventStarted) => "INVALID_STATE",
+            Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
+            Self::Db(_) => "INTERNAL",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::RequestConflict => Some("request_id".into()),
+            Self::Refused(CommandError::UnknownToken) => Some("payment_token".into()),
+            Self::NotFound | Self::Refused(_) => Some("booking_id".into()),
+            Self::Db(_) => None,
+        }
+    }
+}
+
+/// How an answer is remembered.
+pub type Encode<'a> = &'a (dyn Fn(&Stored) -> Vec<u8> + Sync);
+
+/// Starts paying; the saga does the rest.
+#[instrument(name = "booking.pay", skip_all, fields(booking.id = %booking))]
+pub async fn pay(
+    store: &Store,
+    who: &Principal,
+    booking: BookingId,
+    token: &str,
+    key: &RequestKey,
+    answer: Encode<'_>,
+) -> Result<Outcome, TransitionError> {
+    let terms = store.terms();
+    let may_act = |owner: &str| owner == who.subject;
+    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    store.command(command, |found, event, now| found.pay(token, event, now, terms)).await
+}
+
+/// Lets a hold go.
+#[instrument(name = "booking.release", skip_all, fields(booking.id = %booking))]
+pub async fn release(
+    store: &Store,
+    who: &Principal,
+    booking: BookingId,
+    key: &RequestKey,
+    answer: Encode<'_>,
+) -> Result<Outcome, TransitionError> {
+    let may_act = |owner: &str| acts_for(who, owner);
+    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    store.command(command, |found, _, now| found.release(now)).await
+}
+
+/// Cancels a confirmed booking; the saga then refunds whatever was captured.
+#[instrument(name = "booking.cancel", skip_all, fields(booking.id = %booking))]
+pub async fn cancel(
+    store: &Store,
+    who: &Principal,
+    booking: BookingId,
+    key: &RequestKey,
+    answer: Encode<'_>,
+) -> Result<Outcome, TransitionError> {
+    let may_act = |owner: &str| acts_for(who, owner);
+    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    store.command(command, |found, event, now| found.cancel(event, now)).await
+}
+
+/// A box office may release and cancel for its customers.
+fn acts_for(who: &Principal, owner: &str) -> bool {
+    owner == who.subject || who.has(Role::Admin)
+}

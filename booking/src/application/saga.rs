@@ -1,0 +1,222 @@
+//! The saga's deciding half, row by row:
+//!
+//! | fact | booking found | decision | facts told |
+//! |---|---|---|---|
+//! | PaymentAuthorised | Paying, this attempt, claims ours | Confirmed, tickets | BookingConfirmed |
+//! | | Paying, grace over, all seats free again | claims retaken, Confirmed | BookingConfirmed |
+//! | | Paying, any seat gone, too late, started | Expired | BookingExpired, VoidRequested |
+//! | | Paying, event cancelled | Cancelled | BookingCancelled, VoidRequested |
+//! | | Paying, another amount | Expired, alarm | BookingExpired, VoidRequested |
+//! | | Confirmed by this attempt | no effect | |
+//! | | any other | no change | VoidRequested |
+//! | PaymentDeclined | Paying, this attempt | Held, or Expired when the hold is over | (BookingExpired) |
+//! | PaymentCaptured | any | noted | |
+//! | PaymentCaptureFailed | Confirmed by this attempt | Cancelled, tickets void, seats back | BookingCancelled |
+//! | PaymentRefunded | any | refund closed | |
+//! | PaymentStuck | any | refund marked stuck, alarm | |
+//! | PaymentVoided | any | no effect | |
+//! | EventPublished, EventChanged | | offer wanted | |
+//! | EventCancelled | | event marked; the sweeper does the rest | |
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use common::fact::Fact;
+use common::ids::{BookingId, EventId, RefundId};
+use common::inbox::{FactHandler, HandleError};
+use common::money::Money;
+use common::proto::catalog::v1::{EventCancelled, EventChanged, EventPublished};
+use common::proto::payment::v1::{
+    PaymentAuthorised, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentStuck,
+    PaymentVoided,
+};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
+
+use super::offers::Offers;
+use crate::domain::booking::{Authorised, Booking, BookingState, ClaimCheck, Decision};
+use crate::infrastructure::store::Store;
+
+/// Who acts, in histories.
+const ACTOR: &str = "saga";
+
+/// Takes payment's facts in.
+pub struct PaymentFacts {
+    store: Arc<Store>,
+}
+
+impl PaymentFacts {
+    /// Decides over `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    async fn locked(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<Booking, HandleError> {
+        let id = BookingId(fact.aggregate_id);
+        let booking = self.store.lock(transaction, id).await?;
+        booking
+            .ok_or_else(|| HandleError::Permanent(anyhow::anyhow!("payment speaks of booking {id}, which is not here")))
+    }
+
+    async fn commit(
+        &self,
+        transaction: &DatabaseTransaction,
+        booking: &Booking,
+        decision: Decision,
+        cause: &str,
+    ) -> Result<(), HandleError> {
+        Ok(self.store.transit(transaction, booking, decision, cause, ACTOR).await?)
+    }
+
+    async fn authorised(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        let told: PaymentAuthorised = fact.payload()?;
+        let amount: Money = told
+            .amount
+            .ok_or_else(|| HandleError::Permanent(anyhow::anyhow!("an authorisation without an amount")))?
+            .try_into()
+            .map_err(|error| HandleError::Permanent(anyhow::Error::new(error)))?;
+        let payment = Authorised { attempt: told.attempt, amount };
+        let mut booking = self.locked(transaction, fact).await?;
+        let event = self.store.event_check(transaction, booking.event_id).await?;
+        if matches!(booking.state, BookingState::Paying { .. }) && amount != booking.total {
+            tracing::error!(booking.id = %booking.id, %amount, total = %booking.total, "another amount was authorised");
+        }
+
+        let claims = self.check_claims(transaction, &mut booking, payment, event).await?;
+        let decision = booking.answer_authorisation(payment, event, claims);
+        self.commit(transaction, &booking, decision, "PaymentAuthorised").await
+    }
+
+    /// Whether the claims are ours, taking them again if they lapsed and all of them are free.
+    async fn check_claims(
+        &self,
+        transaction: &DatabaseTransaction,
+        booking: &mut Booking,
+        payment: Authorised,
+        event: crate::domain::booking::EventCheck,
+    ) -> Result<ClaimCheck, HandleError> {
+        let BookingState::Paying { attempt, .. } = booking.state else { return Ok(ClaimCheck::Gone) };
+        if attempt != payment.attempt || event.cancelled || payment.amount != booking.total {
+            return Ok(ClaimCheck::Gone);
+        }
+        if self.store.owns_claims(transaction, booking).await? {
+            return Ok(ClaimCheck::Ours);
+        }
+        let now = self.store.db.now(transaction).await?;
+        if !booking.may_retake(event, now) {
+            return Ok(ClaimCheck::Gone);
+        }
+        // A failed re-claim rolls back to here, so that inbox and offset still commit.
+        let savepoint = transaction.begin().await?;
+        match self.store.retake(&savepoint, booking, now).await? {
+            Some(fence) => {
+                savepoint.commit().await?;
+                booking.fence = fence;
+                Ok(ClaimCheck::Retaken)
+            }
+            None => {
+                savepoint.rollback().await?;
+                Ok(ClaimCheck::Gone)
+            }
+        }
+    }
+
+    async fn declined(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        let told: PaymentDeclined = fact.payload()?;
+        let booking = self.locked(transaction, fact).await?;
+        let event = self.store.event_check(transaction, booking.event_id).await?;
+        let now = self.store.db.now(transaction).await?;
+        let decision = booking.answer_decline(told.attempt, &told.decline_code, event, now);
+        self.commit(transaction, &booking, decision, "PaymentDeclined").await
+    }
+
+    async fn capture_failed(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        let told: PaymentCaptureFailed = fact.payload()?;
+        let booking = self.locked(transaction, fact).await?;
+        tracing::error!(booking.id = %booking.id, code = told.code, "the money of booking {} could not be captured", booking.id);
+        let decision = booking.answer_capture_failure(told.attempt);
+        self.commit(transaction, &booking, decision, "PaymentCaptureFailed").await
+    }
+
+    async fn refunded(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        let told: PaymentRefunded = fact.payload()?;
+        let nothing = told.amount.is_none_or(|amount| amount.amount_minor == 0);
+        let state = if nothing { "nothing" } else { "done" };
+        self.store.close_refund(transaction, refund_id(&told.refund_id)?, state).await?;
+        Ok(())
+    }
+
+    async fn stuck(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        let told: PaymentStuck = fact.payload()?;
+        tracing::error!(booking.id = told.booking_id, step = told.step, reason = told.reason, "payment is stuck");
+        if !told.refund_id.is_empty() {
+            self.store.close_refund(transaction, refund_id(&told.refund_id)?, "stuck").await?;
+        }
+        Ok(())
+    }
+}
+
+fn refund_id(text: &str) -> Result<RefundId, HandleError> {
+    RefundId::parse(text).ok_or_else(|| HandleError::Permanent(anyhow::anyhow!("malformed refund id {text:?}")))
+}
+
+#[async_trait]
+impl FactHandler for PaymentFacts {
+    async fn handle(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        if fact.is::<PaymentAuthorised>() {
+            self.authorised(transaction, fact).await
+        } else if fact.is::<PaymentDeclined>() {
+            self.declined(transaction, fact).await
+        } else if fact.is::<PaymentCaptured>() {
+            Ok(self.store.note_captured(transaction, BookingId(fact.aggregate_id)).await?)
+        } else if fact.is::<PaymentCaptureFailed>() {
+            self.capture_failed(transaction, fact).await
+        } else if fact.is::<PaymentRefunded>() {
+            self.refunded(transaction, fact).await
+        } else if fact.is::<PaymentStuck>() {
+            self.stuck(transaction, fact).await
+        } else if fact.is::<PaymentVoided>() {
+            Ok(())
+        } else {
+            Err(HandleError::unknown_kind(fact))
+        }
+    }
+
+    fn committed(&self) {
+        self.store.outbox.wake();
+    }
+}
+
+/// Takes catalog's facts in.
+pub struct CatalogFacts {
+    store: Arc<Store>,
+    offers: Arc<Offers>,
+}
+
+impl CatalogFacts {
+    /// Notes into `store`, wakes `offers`.
+    pub fn new(store: Arc<Store>, offers: Arc<Offers>) -> Self {
+        Self { store, offers }
+    }
+}
+
+#[async_trait]
+impl FactHandler for CatalogFacts {
+    async fn handle(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
+        let event = EventId(fact.aggregate_id);
+        let version = if fact.is::<EventPublished>() {
+            fact.payload::<EventPublished>()?.offer_version
+        } else if fact.is::<EventChanged>() {
+            fact.payload::<EventChanged>()?.offer_version
+        } else if fact.is::<EventCancelled>() {
+            return Ok(self.store.mark_cancelled(transaction, event).await?);
+        } else {
+            return Err(HandleError::unknown_kind(fact));
+        };
+        let version = i64::try_from(version).map_err(|e| HandleError::Permanent(e.into()))?;
+        Ok(self.store.want_offer(transaction, event, version).await?)
+    }
+
+    fn committed(&self) {
+        self.offers.wake();
+    }
+}

@@ -1,0 +1,127 @@
+//! An offer as booking sells from it: frozen by catalog per version, kept in memory for its prices.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
+use common::money::{Currency, Money};
+
+/// One version of an event's offer.
+#[derive(Debug)]
+pub struct Offer {
+    /// The event.
+    pub event_id: EventId,
+    /// From 1; a newer one replaces an older one, never the reverse.
+    pub version: i64,
+    /// Title of the event, for people.
+    pub title: String,
+    /// When the event starts.
+    pub starts_at: DateTime<Utc>,
+    /// First instant of sale.
+    pub sale_starts_at: DateTime<Utc>,
+    /// End of sale.
+    pub sale_ends_at: DateTime<Utc>,
+    /// Most places one customer may have live.
+    pub per_customer_limit: u32,
+    /// Currency of every price.
+    pub currency: Currency,
+    /// The plan whose order `seats` follows.
+    pub plan_id: SeatingPlanId,
+    /// Seats in plan order.
+    pub seats: Vec<OfferSeat>,
+    /// General-admission areas.
+    pub areas: Vec<OfferArea>,
+    seat_index: HashMap<SeatId, u32>,
+}
+
+/// A seat for sale.
+#[derive(Debug, Clone)]
+pub struct OfferSeat {
+    /// Its id.
+    pub id: SeatId,
+    /// For people.
+    pub label: Box<str>,
+    /// Minor units.
+    pub price_minor: i64,
+    /// Not for sale, for now.
+    pub closed: bool,
+}
+
+/// An area for sale.
+#[derive(Debug, Clone)]
+pub struct OfferArea {
+    /// Its id.
+    pub id: AreaId,
+    /// For people.
+    pub name: Box<str>,
+    /// Places.
+    pub capacity: u32,
+    /// Minor units.
+    pub price_minor: i64,
+}
+
+/// What an offer says besides its seats and areas.
+#[derive(Debug)]
+pub struct OfferTerms {
+    /// The event.
+    pub event_id: EventId,
+    /// From 1.
+    pub version: i64,
+    /// For people.
+    pub title: String,
+    /// When the event starts.
+    pub starts_at: DateTime<Utc>,
+    /// First instant of sale.
+    pub sale_starts_at: DateTime<Utc>,
+    /// End of sale.
+    pub sale_ends_at: DateTime<Utc>,
+    /// Most live places per customer.
+    pub per_customer_limit: u32,
+    /// Currency of every price.
+    pub currency: Currency,
+    /// The plan.
+    pub plan_id: SeatingPlanId,
+}
+
+impl Offer {
+    /// An offer, indexed by seat.
+    pub fn new(terms: OfferTerms, seats: Vec<OfferSeat>, areas: Vec<OfferArea>) -> Self {
+        let seat_index = seats.iter().zip(0..).map(|(seat, at)| (seat.id, at)).collect();
+        Self {
+            event_id: terms.event_id,
+            version: terms.version,
+            title: terms.title,
+            starts_at: terms.starts_at,
+            sale_starts_at: terms.sale_starts_at,
+            sale_ends_at: terms.sale_ends_at,
+            per_customer_limit: terms.per_customer_limit,
+            currency: terms.currency,
+            plan_id: terms.plan_id,
+            seats,
+            areas,
+            seat_index,
+        }
+    }
+
+    /// A seat and its place in plan order.
+    pub fn seat(&self, id: SeatId) -> Option<(usize, &OfferSeat)> {
+        let at = *self.seat_index.get(&id)? as usize;
+        Some((at, &self.seats[at]))
+    }
+
+    /// An area.
+    pub fn area(&self, id: AreaId) -> Option<&OfferArea> {
+        self.areas.iter().find(|area| area.id == id)
+    }
+
+    /// Seats plus places.
+    pub fn total(&self) -> u32 {
+        let places: u32 = self.areas.iter().map(|area| area.capacity).sum();
+        u32::try_from(self.seats.len()).unwrap_or(u32::MAX).saturating_add(places)
+    }
+
+    /// A price in the offer's currency.
+    pub fn money(&self, amount_minor: i64) -> Money {
+        Money::new(amount_minor, self.currency).unwrap_or(Money::zero(self.currency))
+    }
+}

@@ -1,0 +1,144 @@
+//! Events and their offers: an older version never replaces a newer one, and no offer clears a cancelled mark.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::clock::from_micros;
+use common::db::rows_of_placeholders;
+use common::ids::EventId;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
+
+use super::Store;
+use crate::domain::booking::EventCheck;
+use crate::domain::offer::Offer;
+use crate::infrastructure::wire;
+
+/// Wanted versions fetched in one round.
+const WANTED_MAX: u32 = 50;
+
+/// What booking knows of an event.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownEvent {
+    /// Version of the offer it sells from; 0: none yet.
+    pub offer_version: i64,
+    /// Version a fact spoke of.
+    pub wanted_version: i64,
+    /// Whether it is cancelled.
+    pub cancelled: bool,
+}
+
+impl Store {
+    /// The event's row, if it was ever heard of.
+    pub async fn known_event(&self, event: EventId) -> Result<Option<KnownEvent>, DbErr> {
+        let sql = "SELECT offer_version, wanted_version, cancelled_at FROM events WHERE event_id = $1";
+        let rows = self.db.query(self.db.reader(), sql, [event.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let cancelled_at: Option<i64> = row.try_get("", "cancelled_at")?;
+        Ok(Some(KnownEvent {
+            offer_version: row.try_get("", "offer_version")?,
+            wanted_version: row.try_get("", "wanted_version")?,
+            cancelled: cancelled_at.is_some(),
+        }))
+    }
+
+    /// What transitions need to know of the event.
+    pub async fn event_check(&self, connection: &impl ConnectionTrait, event: EventId) -> Result<EventCheck, DbErr> {
+        let sql = "SELECT starts_at, cancelled_at FROM events WHERE event_id = $1";
+        let rows = self.db.query(connection, sql, [event.into()]).await?;
+        let row = rows.first().ok_or_else(|| DbErr::RecordNotFound(format!("event {event}")))?;
+        let cancelled_at: Option<i64> = row.try_get("", "cancelled_at")?;
+        Ok(EventCheck { cancelled: cancelled_at.is_some(), starts_at: from_micros(row.try_get("", "starts_at")?) })
+    }
+
+    /// Notes that an offer is wanted; the fetcher fills it.
+    pub async fn want_offer(
+        &self,
+        transaction: &DatabaseTransaction,
+        event: EventId,
+        version: i64,
+    ) -> Result<(), DbErr> {
+        let sql =
+            "INSERT INTO events (event_id, offer_version, wanted_version, starts_at, sale_starts_at, sale_ends_at,
+                per_customer_limit) VALUES ($1, 0, $2, 0, 0, 0, 0)
+            ON CONFLICT (event_id) DO UPDATE SET wanted_version = excluded.wanted_version
+            WHERE events.wanted_version < excluded.wanted_version";
+        self.db.execute(transaction, sql, [event.into(), version.into()]).await?;
+        Ok(())
+    }
+
+    /// Marks an event cancelled; the sweeper ends its bookings.
+    pub async fn mark_cancelled(&self, transaction: &DatabaseTransaction, event: EventId) -> Result<(), DbErr> {
+        self.want_offer(transaction, event, 0).await?;
+        let sql = format!(
+            "UPDATE events SET cancelled_at = {} WHERE event_id = $1 AND cancelled_at IS NULL",
+            self.db.now_sql()
+        );
+        self.db.execute(transaction, sql, [event.into()]).await?;
+        Ok(())
+    }
+
+    /// Events whose wanted offer is newer than the one held.
+    pub async fn wanted_offers(&self) -> Result<Vec<(EventId, i64)>, DbErr> {
+        let sql = format!(
+            "SELECT event_id, wanted_version FROM events WHERE wanted_version > offer_version LIMIT {WANTED_MAX}"
+        );
+        let rows = self.db.query(self.db.reader(), sql, []).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "event_id")?, row.try_get("", "wanted_version")?))).collect()
+    }
+
+    /// Stores an offer as catalog sent it and sells from it unless a newer one is held.
+    pub async fn keep_offer(&self, offer: Offer, data: Bytes, cancelled: bool) -> Result<(), DbErr> {
+        let transaction = self.db.begin().await?;
+        let sql = "INSERT INTO offers (event_id, version, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let key: [Value; 2] = [offer.event_id.into(), offer.version.into()];
+        self.db.execute(&transaction, sql, [key[0].clone(), key[1].clone(), data.to_vec().into()]).await?;
+        if !offer.areas.is_empty() {
+            let sql = format!(
+                "INSERT INTO area_counters (event_id, area_id, capacity, taken) VALUES {} ON CONFLICT DO NOTHING",
+                rows_of_placeholders(offer.areas.len(), 4, 1)
+            );
+            let row = |area: &crate::domain::offer::OfferArea| -> [Value; 4] {
+                [offer.event_id.into(), area.id.into(), area.capacity.cast_signed().into(), 0_i32.into()]
+            };
+            self.db.execute(&transaction, sql, offer.areas.iter().flat_map(row).collect::<Vec<_>>()).await?;
+        }
+        let sql =
+            "INSERT INTO events (event_id, offer_version, wanted_version, starts_at, sale_starts_at, sale_ends_at,
+                per_customer_limit) VALUES ($1, $2, $2, $3, $4, $5, $6)
+            ON CONFLICT (event_id) DO UPDATE SET offer_version = excluded.offer_version, starts_at = excluded.starts_at,
+                sale_starts_at = excluded.sale_starts_at, sale_ends_at = excluded.sale_ends_at,
+                per_customer_limit = excluded.per_customer_limit
+            WHERE events.offer_version < excluded.offer_version";
+        let values = [
+            key[0].clone(),
+            key[1].clone(),
+            offer.starts_at.timestamp_micros().into(),
+            offer.sale_starts_at.timestamp_micros().into(),
+            offer.sale_ends_at.timestamp_micros().into(),
+            offer.per_customer_limit.cast_signed().into(),
+        ];
+        self.db.execute(&transaction, sql, values).await?;
+        if cancelled {
+            self.mark_cancelled(&transaction, offer.event_id).await?;
+        }
+        transaction.commit().await?;
+        self.offers.insert((offer.event_id, offer.version), Arc::new(offer)).await;
+        Ok(())
+    }
+
+    /// An offer held here, from memory if it is there.
+    pub async fn offer(&self, event: EventId, version: i64) -> Result<Option<Arc<Offer>>, DbErr> {
+        if let Some(offer) = self.offers.get(&(event, version)).await {
+            return Ok(Some(offer));
+        }
+        let sql = "SELECT data FROM offers WHERE event_id = $1 AND version = $2";
+        let rows = self.db.query(self.db.reader(), sql, [event.into(), version.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let data: Vec<u8> = row.try_get("", "data")?;
+        let offer =
+            wire::stored_offer(&data).map_err(|e| DbErr::Custom(format!("broken row: offers.data of {event}: {e}")))?;
+        let offer = Arc::new(offer);
+        self.offers.insert((event, version), offer.clone()).await;
+        Ok(Some(offer))
+    }
+}

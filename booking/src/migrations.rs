@@ -1,0 +1,14 @@
+//! Booking's tables, forward only. Columns that end in `_at` or `_until` are microseconds since 1970, UTC.
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+mod m20261123_120000_create_booking;
+
+/// Runs the migrations in order.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_120000_create_booking::Migration)]
+    }
+}

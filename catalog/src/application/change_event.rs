@@ -1,0 +1,204 @@
+//! An organiser changes, reprices or cancels an event.
+
+use std::time::Duration;
+
+use common::error::{ErrorKind, Refusal};
+use common::ids::EventId;
+use tracing::instrument;
+
+use super::App;
+use super::ports::{Committed, StoreError};
+use crate::domain::event::{Decision, Details, Event, Refused, State};
+use crate::domain::fault::{Fault, quote};
+use crate::domain::plan::Outline;
+use crate::domain::prices::{AskedPrice, PriceList, asked_seats};
+
+/// How often a change is decided anew when others change the event at the same time.
+const ATTEMPTS_MAX: u32 = 5;
+/// How long a change waits for its offer to be held; the fact brings it there in any case.
+const COURTESY: Duration = Duration::from_millis(500);
+
+/// Why an event is not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeEventError {
+    /// No such event.
+    #[error("event {0} does not exist")]
+    NotFound(String),
+    /// A field is at fault.
+    #[error(transparent)]
+    Invalid(#[from] Fault),
+    /// It is cancelled or over.
+    #[error("{0}")]
+    State(Refused),
+    /// The caller has not seen the newest version.
+    #[error("event {id} is at version {found}, not {expected}: read it again")]
+    Version {
+        /// Which event.
+        id: EventId,
+        /// What the caller has seen.
+        expected: u64,
+        /// What is stored.
+        found: i64,
+    },
+    /// Others kept changing it.
+    #[error("event {0} is being changed by others, try again")]
+    Busy(EventId),
+    /// Infrastructure trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Refused> for ChangeEventError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Invalid(fault) => Self::Invalid(fault),
+            Refused::State { .. } => Self::State(refused),
+        }
+    }
+}
+
+impl Refusal for ChangeEventError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Invalid(_) => ErrorKind::InvalidInput,
+            Self::State(_) | Self::Version { .. } => ErrorKind::FailedPrecondition,
+            Self::Busy(_) => ErrorKind::Unavailable,
+            Self::Store(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::Invalid(_) => "INVALID_INPUT",
+            Self::State(_) => "INVALID_STATE",
+            Self::Version { .. } => "VERSION_CONFLICT",
+            Self::Busy(_) => "UNAVAILABLE",
+            Self::Store(_) => "INTERNAL",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::Invalid(fault) => Some(fault.field.clone()),
+            Self::NotFound(_) => Some("event_id".into()),
+            Self::Version { .. } => Some("expected_version".into()),
+            Self::State(_) | Self::Busy(_) | Self::Store(_) => None,
+        }
+    }
+}
+
+/// Changes what people read and when it takes place and sells, if the caller has seen the newest version.
+#[instrument(name = "catalog.update_event", skip_all, fields(event.id = id))]
+pub async fn update_event(
+    app: &App,
+    actor: &str,
+    id: &str,
+    expected_version: u64,
+    edit: impl Fn(&mut Details) + Send + Sync,
+) -> Result<EventId, ChangeEventError> {
+    let changed = change(app, actor, id, |event, outline| {
+        if event.version.cast_unsigned() != expected_version {
+            let (id, found) = (event.id, event.version);
+            return Err(ChangeEventError::Version { id, expected: expected_version, found });
+        }
+        let mut details = event.details.clone();
+        edit(&mut details);
+        let prices = event.prices.clone();
+        Ok(event.change(details.checked()?, prices, outline, app.clock.now())?)
+    });
+    let event = changed.await?;
+    offer_soon(app, &event).await;
+    Ok(event.id)
+}
+
+/// Replaces the whole price list.
+#[instrument(name = "catalog.set_prices", skip_all, fields(event.id = id))]
+pub async fn set_prices(app: &App, actor: &str, id: &str, asked: &[AskedPrice]) -> Result<EventId, ChangeEventError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let event = load(app, id).await?;
+        let outline = outline(app, &event, &asked_seats(asked)).await?;
+        let prices = PriceList::new(asked, &outline)?;
+        let details = event.details.clone();
+        let decision = event.clone().change(details, prices, &outline, app.clock.now())?;
+        if let Some(event) = commit(app, actor, event, decision).await? {
+            offer_soon(app, &event).await;
+            return Ok(event.id);
+        }
+    }
+    Err(busy(id))
+}
+
+/// Calls an event off for ever.
+#[instrument(name = "catalog.cancel_event", skip_all, fields(event.id = id))]
+pub async fn cancel_event(app: &App, actor: &str, id: &str) -> Result<EventId, ChangeEventError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let event = load(app, id).await?;
+        let decision = event.clone().cancel(app.clock.now())?;
+        if let Some(event) = commit(app, actor, event, decision).await? {
+            return Ok(event.id);
+        }
+    }
+    Err(busy(id))
+}
+
+/// Loads, decides and commits until nobody interferes; returns the event as it then stands.
+pub(super) async fn change(
+    app: &App,
+    actor: &str,
+    id: &str,
+    decide: impl Fn(Event, &Outline) -> Result<Option<Decision>, ChangeEventError> + Send + Sync,
+) -> Result<Event, ChangeEventError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let event = load(app, id).await?;
+        let seats: Vec<_> = event.prices.seats().map(|(seat, _)| seat).collect();
+        let outline = outline(app, &event, &seats).await?;
+        let decision = decide(event.clone(), &outline)?;
+        if let Some(event) = commit(app, actor, event, decision).await? {
+            return Ok(event);
+        }
+    }
+    Err(busy(id))
+}
+
+async fn load(app: &App, id: &str) -> Result<Event, ChangeEventError> {
+    let event = match EventId::parse(id) {
+        Some(id) => app.store.event(id).await?,
+        None => None,
+    };
+    event.ok_or_else(|| ChangeEventError::NotFound(quote(id)))
+}
+
+async fn outline(app: &App, event: &Event, seats: &[common::ids::SeatId]) -> Result<Outline, StoreError> {
+    let outline = app.store.outline(event.plan_id, seats).await?;
+    outline.ok_or_else(|| StoreError(anyhow::anyhow!("event {} is on a plan that is not there", event.id)))
+}
+
+/// The event after the decision; `None` when somebody else was faster.
+async fn commit(
+    app: &App,
+    actor: &str,
+    event: Event,
+    decision: Option<Decision>,
+) -> Result<Option<Event>, ChangeEventError> {
+    let Some(decision) = decision else { return Ok(Some(event)) };
+    let next = decision.next.clone();
+    match app.store.commit(decision, actor).await? {
+        Committed::Done => Ok(Some(next)),
+        Committed::Stale => Ok(None),
+    }
+}
+
+fn busy(id: &str) -> ChangeEventError {
+    EventId::parse(id).map_or_else(|| ChangeEventError::NotFound(quote(id)), ChangeEventError::Busy)
+}
+
+/// Lets booking sell by the newest offer at once, when it is there; else the fact will.
+async fn offer_soon(app: &App, event: &Event) {
+    let State::Published(publication) = event.state else { return };
+    let asked = tokio::time::timeout(COURTESY, app.offers.ensure(event.id, publication.offer_version)).await;
+    if !matches!(asked, Ok(Ok(()))) {
+        tracing::info!(event.id = %event.id, "offer {} will be fetched by its fact", publication.offer_version);
+    }
+}

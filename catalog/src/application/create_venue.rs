@@ -1,0 +1,54 @@
+//! An organiser adds a venue.
+
+use common::error::{ErrorKind, Refusal};
+use common::ids::VenueId;
+use tracing::instrument;
+
+use super::App;
+use super::ports::StoreError;
+use crate::domain::fault::{Fault, quote};
+use crate::domain::venue::Venue;
+
+/// Why a venue is not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateVenueError {
+    /// A field is at fault.
+    #[error(transparent)]
+    Invalid(#[from] Fault),
+    /// Infrastructure trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Refusal for CreateVenueError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) => ErrorKind::InvalidInput,
+            Self::Store(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_INPUT",
+            Self::Store(_) => "INTERNAL",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::Invalid(fault) => Some(fault.field.clone()),
+            Self::Store(_) => None,
+        }
+    }
+}
+
+/// Stores a venue under a new name.
+#[instrument(name = "catalog.create_venue", skip_all, fields(venue.id = %venue.id))]
+pub async fn create_venue(app: &App, venue: Venue) -> Result<VenueId, CreateVenueError> {
+    let venue = venue.checked()?;
+    if !app.store.add_venue(&venue).await? {
+        return Err(Fault::new("name", format!("a venue named {} exists", quote(&venue.name))).into());
+    }
+    Ok(venue.id)
+}

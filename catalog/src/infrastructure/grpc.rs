@@ -1,0 +1,262 @@
+//! The gRPC face: translates, delegates, and decides nothing but who may call what.
+
+mod import;
+
+use std::sync::Arc;
+
+use common::auth::Role::{self, Admin, Customer, Service};
+use common::auth::Verifier;
+use common::db::Db;
+use common::error::{self, ErrorKind, Refusal};
+use common::grpc::{AccessTable, MESSAGE_BYTES_MAX, Server, principal};
+use common::outbox::{Listing, Outbox};
+use common::proto::catalog::v1 as proto;
+use proto::catalog_service_server::{CatalogService, CatalogServiceServer};
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use super::queries::{PageAsked, ReadError, events, plans, venues};
+use super::streams::{self, Answers};
+use super::wire;
+use crate::application::App;
+use crate::application::change_event::{cancel_event, set_prices, update_event};
+use crate::application::create_event::create_event;
+use crate::application::create_venue::create_venue;
+use crate::application::publish_event::publish_event;
+use crate::domain::fault::Fault;
+
+/// Full protobuf name of the service.
+pub const SERVICE: &str = "eventix.catalog.v1.CatalogService";
+/// Most facts of one `ListFacts` page.
+const FACTS_MAX: u32 = 500;
+
+const EVERYBODY: &[Role] = &[Admin, Customer, Service];
+
+/// Who may call what; [`events`] narrows down what they see.
+const ACCESS: AccessTable = &[
+    ("CreateVenue", &[Admin]),
+    ("GetVenue", EVERYBODY),
+    ("BatchGetVenues", EVERYBODY),
+    ("ListVenues", &[Admin, Service]),
+    ("ImportSeatingPlan", &[Admin]),
+    ("ExportSeatingPlan", &[Admin]),
+    ("ListSeatingPlans", &[Admin, Service]),
+    ("StreamSeatingPlan", EVERYBODY),
+    ("CreateEvent", &[Admin]),
+    ("UpdateEvent", &[Admin]),
+    ("SetPrices", &[Admin]),
+    ("PublishEvent", &[Admin]),
+    ("CancelEvent", &[Admin]),
+    ("GetEvent", EVERYBODY),
+    ("BatchGetEvents", EVERYBODY),
+    ("SearchEvents", EVERYBODY),
+    ("StreamOffer", &[Admin, Service]),
+    ("ListFacts", &[Service]),
+];
+
+/// The service over its use cases and reads.
+pub struct Api {
+    app: App,
+    db: Db,
+    outbox: Outbox,
+}
+
+impl Api {
+    /// Brings the parts together.
+    pub fn new(app: App, db: Db, outbox: Outbox) -> Self {
+        Self { app, db, outbox }
+    }
+
+    /// A server of this service alone.
+    pub fn server(self, verifier: Arc<Verifier>) -> Server {
+        let service = CatalogServiceServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Server::new("catalog", verifier, ACCESS).add(service)
+    }
+
+    /// The event as its writer sees it after a change.
+    async fn written(&self, caller: &common::auth::Principal, id: impl ToString) -> Result<proto::Event, Status> {
+        events::get(&self.db, caller, &id.to_string(), self.app.clock.now()).await.map_err(|e| refuse(&e))
+    }
+}
+
+/// A refusal on its way out. Our own UNAVAILABLE texts say what a person can do, so they are shown.
+pub fn refuse(refusal: &dyn Refusal) -> Status {
+    match refusal.kind() {
+        ErrorKind::Unavailable => {
+            let (text, reason) = (refusal.to_string(), refusal.reason());
+            error::status(ErrorKind::Unavailable, reason, text, refusal.field(), refusal.metadata())
+        }
+        ErrorKind::InvalidInput
+        | ErrorKind::NotFound
+        | ErrorKind::FailedPrecondition
+        | ErrorKind::Conflict
+        | ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ResourceExhausted
+        | ErrorKind::DeadlineExceeded
+        | ErrorKind::Internal => error::to_status(refusal),
+    }
+}
+
+fn refused(refusal: impl Refusal) -> Status {
+    refuse(&refusal)
+}
+
+fn invalid(fault: Fault) -> Status {
+    refuse(&ReadError::Invalid(fault))
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl CatalogService for Api {
+    type ExportSeatingPlanStream = Answers<proto::ExportSeatingPlanResponse>;
+    type StreamSeatingPlanStream = Answers<proto::StreamSeatingPlanResponse>;
+    type StreamOfferStream = Answers<proto::StreamOfferResponse>;
+
+    async fn create_venue(&self, request: Request<proto::CreateVenueRequest>) -> Answer<proto::CreateVenueResponse> {
+        let venue = request.into_inner().venue.ok_or_else(|| invalid(Fault::new("venue", "is missing")))?;
+        let id = create_venue(&self.app, wire::new_venue(venue)).await.map_err(refused)?;
+        let venue = venues::get(&self.db, &id.to_string()).await.map_err(refused)?;
+        Ok(Response::new(proto::CreateVenueResponse { venue: Some(wire::venue(venue)) }))
+    }
+
+    async fn get_venue(&self, request: Request<proto::GetVenueRequest>) -> Answer<proto::GetVenueResponse> {
+        let venue = venues::get(&self.db, &request.get_ref().venue_id).await.map_err(refused)?;
+        Ok(Response::new(proto::GetVenueResponse { venue: Some(wire::venue(venue)) }))
+    }
+
+    async fn batch_get_venues(
+        &self,
+        request: Request<proto::BatchGetVenuesRequest>,
+    ) -> Answer<proto::BatchGetVenuesResponse> {
+        let found = venues::get_batch(&self.db, &request.get_ref().venue_ids).await.map_err(refused)?;
+        Ok(Response::new(proto::BatchGetVenuesResponse { venues: found.into_iter().map(wire::venue).collect() }))
+    }
+
+    async fn list_venues(&self, request: Request<proto::ListVenuesRequest>) -> Answer<proto::ListVenuesResponse> {
+        let asked = request.into_inner();
+        let asked = PageAsked::read(asked.page_size, &asked.page_token).map_err(invalid)?;
+        let page = venues::list(&self.db, asked).await.map_err(refused)?;
+        let venues = page.rows.into_iter().map(wire::venue).collect();
+        Ok(Response::new(proto::ListVenuesResponse { venues, tokens: page.tokens, has_more: page.has_more }))
+    }
+
+    async fn import_seating_plan(
+        &self,
+        request: Request<Streaming<proto::ImportSeatingPlanRequest>>,
+    ) -> Answer<proto::ImportSeatingPlanResponse> {
+        Box::pin(import::import(self, request)).await
+    }
+
+    async fn export_seating_plan(
+        &self,
+        request: Request<proto::ExportSeatingPlanRequest>,
+    ) -> Answer<Self::ExportSeatingPlanStream> {
+        let file = streams::file(self.db.clone(), &request.get_ref().seating_plan_id).await;
+        Ok(Response::new(file.map_err(refused)?))
+    }
+
+    async fn list_seating_plans(
+        &self,
+        request: Request<proto::ListSeatingPlansRequest>,
+    ) -> Answer<proto::ListSeatingPlansResponse> {
+        let request = request.into_inner();
+        let asked = PageAsked::read(request.page_size, &request.page_token).map_err(invalid)?;
+        let page = plans::list(&self.db, &request.venue_id, asked).await.map_err(refused)?;
+        let (plans, tokens, has_more) = (page.rows, page.tokens, page.has_more);
+        Ok(Response::new(proto::ListSeatingPlansResponse { plans, tokens, has_more }))
+    }
+
+    async fn stream_seating_plan(
+        &self,
+        request: Request<proto::StreamSeatingPlanRequest>,
+    ) -> Answer<Self::StreamSeatingPlanStream> {
+        let plan = streams::plan(self.db.clone(), &request.get_ref().seating_plan_id).await;
+        Ok(Response::new(plan.map_err(refused)?))
+    }
+
+    async fn create_event(&self, request: Request<proto::CreateEventRequest>) -> Answer<proto::CreateEventResponse> {
+        let caller = principal(&request)?;
+        let event = request.into_inner().event.ok_or_else(|| invalid(Fault::new("event", "is missing")))?;
+        let new = wire::new_event(event).map_err(invalid)?;
+        let id = create_event(&self.app, &caller.subject, new).await.map_err(refused)?;
+        Ok(Response::new(proto::CreateEventResponse { event: Some(self.written(&caller, id).await?) }))
+    }
+
+    async fn update_event(&self, request: Request<proto::UpdateEventRequest>) -> Answer<proto::UpdateEventResponse> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let (id, expected_version) = (request.event_id.clone(), request.expected_version);
+        let edit = wire::edit(request).map_err(invalid)?;
+        let updated = update_event(&self.app, &caller.subject, &id, expected_version, edit).await.map_err(refused)?;
+        Ok(Response::new(proto::UpdateEventResponse { event: Some(self.written(&caller, updated).await?) }))
+    }
+
+    async fn set_prices(&self, request: Request<proto::SetPricesRequest>) -> Answer<proto::SetPricesResponse> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let prices = wire::prices_in(request.prices);
+        let id = set_prices(&self.app, &caller.subject, &request.event_id, &prices).await.map_err(refused)?;
+        Ok(Response::new(proto::SetPricesResponse { event: Some(self.written(&caller, id).await?) }))
+    }
+
+    async fn publish_event(&self, request: Request<proto::PublishEventRequest>) -> Answer<proto::PublishEventResponse> {
+        let caller = principal(&request)?;
+        let id = publish_event(&self.app, &caller.subject, &request.get_ref().event_id).await.map_err(refused)?;
+        Ok(Response::new(proto::PublishEventResponse { event: Some(self.written(&caller, id).await?) }))
+    }
+
+    async fn cancel_event(&self, request: Request<proto::CancelEventRequest>) -> Answer<proto::CancelEventResponse> {
+        let caller = principal(&request)?;
+        let id = cancel_event(&self.app, &caller.subject, &request.get_ref().event_id).await.map_err(refused)?;
+        Ok(Response::new(proto::CancelEventResponse { event: Some(self.written(&caller, id).await?) }))
+    }
+
+    async fn get_event(&self, request: Request<proto::GetEventRequest>) -> Answer<proto::GetEventResponse> {
+        let event = self.written(&principal(&request)?, &request.get_ref().event_id).await?;
+        Ok(Response::new(proto::GetEventResponse { event: Some(event) }))
+    }
+
+    async fn batch_get_events(
+        &self,
+        request: Request<proto::BatchGetEventsRequest>,
+    ) -> Answer<proto::BatchGetEventsResponse> {
+        let (caller, now) = (principal(&request)?, self.app.clock.now());
+        let ids = &request.get_ref().event_ids;
+        let events = events::get_batch(&self.db, &caller, ids, now).await.map_err(refused)?;
+        Ok(Response::new(proto::BatchGetEventsResponse { events }))
+    }
+
+    async fn search_events(&self, request: Request<proto::SearchEventsRequest>) -> Answer<proto::SearchEventsResponse> {
+        let (caller, now) = (principal(&request)?, self.app.clock.now());
+        let page = events::search(&self.db, &caller, request.get_ref(), now).await.map_err(refused)?;
+        let (events, tokens, has_more) = (page.rows, page.tokens, page.has_more);
+        Ok(Response::new(proto::SearchEventsResponse { events, tokens, has_more }))
+    }
+
+    async fn stream_offer(&self, request: Request<proto::StreamOfferRequest>) -> Answer<Self::StreamOfferStream> {
+        let request = request.into_inner();
+        let offer = streams::offer(self.db.clone(), &request.event_id, request.version).await;
+        Ok(Response::new(offer.map_err(refused)?))
+    }
+
+    async fn list_facts(&self, request: Request<proto::ListFactsRequest>) -> Answer<proto::ListFactsResponse> {
+        let request = request.into_inner();
+        if !(1..=FACTS_MAX).contains(&request.page_size) {
+            return Err(invalid(Fault::new("page_size", format!("must be 1 to {FACTS_MAX}"))));
+        }
+        let listing = match request.aggregate_id.as_str() {
+            "" => Listing::From(saturated(request.after_position)),
+            // No fact has the nil id: a malformed id is answered like an unknown one.
+            id => Listing::Aggregate(Uuid::try_parse(id).unwrap_or_default(), saturated(request.after_sequence)),
+        };
+        let listed = self.outbox.list(listing, request.page_size).await.map_err(|e| refuse(&ReadError::Database(e)))?;
+        let last_position = listed.last_position.cast_unsigned();
+        Ok(Response::new(proto::ListFactsResponse { records: listed.records, last_position, has_more: listed.has_more }))
+    }
+}
+
+fn saturated(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

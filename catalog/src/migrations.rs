@@ -1,0 +1,20 @@
+//! Catalog's schema, forward only.
+
+use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
+
+mod m20261123_120000_create_shared;
+mod m20261123_120100_create_venues_and_plans;
+mod m20261123_120200_create_events;
+
+/// All migrations, oldest first.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_120000_create_shared::Migration),
+            Box::new(m20261123_120100_create_venues_and_plans::Migration),
+            Box::new(m20261123_120200_create_events::Migration),
+        ]
+    }
+}

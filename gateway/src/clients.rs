@@ -1,0 +1,68 @@
+//! The three services, as the gateway calls them.
+
+use common::grpc::MeshChannel;
+use common::proto::booking::v1::booking_service_client::BookingServiceClient;
+use common::proto::catalog::v1::catalog_service_client::CatalogServiceClient;
+use common::proto::payment::v1::payment_service_client::PaymentServiceClient;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::config::Config;
+
+/// Clients of the services; cheap to clone, connected lazily.
+#[derive(Clone)]
+pub struct Clients {
+    /// What can be sold.
+    pub catalog: CatalogServiceClient<MeshChannel>,
+    /// Who holds and has what.
+    pub booking: BookingServiceClient<MeshChannel>,
+    /// Where the money is.
+    pub payment: PaymentServiceClient<MeshChannel>,
+    /// Short name, full protobuf name and health client of each service.
+    pub health: [(&'static str, &'static str, HealthClient<MeshChannel>); 3],
+}
+
+impl Clients {
+    /// Clients of the configured endpoints.
+    ///
+    /// # Errors
+    /// An endpoint that is no address.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let catalog = MeshChannel::new("catalog", &config.catalog_endpoint)?;
+        let booking = MeshChannel::new("booking", &config.booking_endpoint)?;
+        let payment = MeshChannel::new("payment", &config.payment_endpoint)?;
+        Ok(Self {
+            health: [
+                ("catalog", "eventix.catalog.v1.CatalogService", HealthClient::new(catalog.clone())),
+                ("booking", "eventix.booking.v1.BookingService", HealthClient::new(booking.clone())),
+                ("payment", "eventix.payment.v1.PaymentService", HealthClient::new(payment.clone())),
+            ],
+            catalog: CatalogServiceClient::new(catalog),
+            booking: BookingServiceClient::new(booking),
+            payment: PaymentServiceClient::new(payment),
+        })
+    }
+}
+
+/// Calls a method once.
+macro_rules! call {
+    ($client:expr, $method:ident, $caller:expr, $message:expr) => {{
+        let mut client = $client.clone();
+        let request = $caller.request($message);
+        client.$method(request).await.map(tonic::Response::into_inner)
+    }};
+}
+
+/// Calls a method again while its service is unavailable: reads, and writes that carry a request id.
+macro_rules! call_retried {
+    ($client:expr, $method:ident, $caller:expr, $message:expr) => {{
+        let message = $message;
+        common::grpc::with_retry(|| {
+            let mut client = $client.clone();
+            let request = $caller.request(message.clone());
+            async move { client.$method(request).await }
+        })
+        .await
+    }};
+}
+
+pub(crate) use {call, call_retried};

@@ -1,0 +1,41 @@
+//! The schema by feature: types, inputs, resolvers and loaders of one thing together. Resolvers translate and delegate.
+
+pub mod booking;
+pub mod booking_commands;
+pub mod event;
+pub mod event_commands;
+pub mod event_search;
+pub mod loaders;
+pub mod node;
+pub mod page;
+pub mod payload;
+pub mod payment;
+pub mod price;
+pub mod scalars;
+pub mod seat_map;
+pub mod venue;
+
+use std::sync::Arc;
+
+use async_graphql::Context;
+
+use crate::clients::Clients;
+use crate::cursor::Cursors;
+use crate::graphql::seat_map::plan::Plans;
+
+/// What every resolver may need, shared by all requests.
+pub struct Api {
+    /// The services.
+    pub clients: Clients,
+    /// Signs cursors.
+    pub cursors: Cursors,
+    /// Seating plans kept between requests.
+    pub plans: Plans,
+}
+
+impl Api {
+    /// The shared part of a request.
+    pub fn of<'a>(ctx: &Context<'a>) -> &'a Self {
+        ctx.data_unchecked::<Arc<Self>>()
+    }
+}

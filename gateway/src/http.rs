@@ -1,0 +1,123 @@
+//! The HTTP side: router, shared state, and what every answer gets.
+
+mod dev;
+mod graphql;
+mod health;
+mod negotiate;
+mod observe;
+mod params;
+mod reply;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::{from_fn, map_response};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use axum::serve::ListenerExt;
+use common::auth::Identity;
+use common::dev_issuer::DevIssuer;
+use common::runtime::Shutdown;
+use http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::{HeaderName, HeaderValue};
+use tokio::net::TcpListener;
+use tower_http::cors::CorsLayer;
+
+use crate::clients::Clients;
+use crate::config::Config;
+use crate::cursor::Cursors;
+use crate::graphql::Api;
+use crate::graphql::seat_map::plan::Plans;
+use crate::schema::{self, Schema};
+use health::Readiness;
+
+/// What all requests share.
+pub struct App {
+    config: Config,
+    identity: Identity,
+    api: Arc<Api>,
+    schema: Schema,
+    readiness: Readiness,
+    dev: Option<Arc<DevIssuer>>,
+}
+
+impl App {
+    /// Builds schema and clients; nothing is connected yet.
+    ///
+    /// # Errors
+    /// An endpoint that is no address.
+    pub fn new(
+        config: Config,
+        identity: Identity,
+        dev: Option<Arc<DevIssuer>>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Arc<Self>> {
+        if dev.is_none() && config.cursor_key.is_empty() {
+            tracing::warn!("cursor_key is not set: cursors are signed with a public key");
+        }
+        let clients = Clients::new(&config)?;
+        let readiness = Readiness::new(&clients, shutdown);
+        let api = Arc::new(Api {
+            clients,
+            cursors: Cursors::new(&config.cursor_key),
+            plans: Plans::new(config.plan_cache_bytes),
+        });
+        Ok(Arc::new(Self { schema: schema::build(dev.is_some()), config, identity, api, readiness, dev }))
+    }
+
+    /// Whether this is the embedded run, where schema and page are open to everybody.
+    fn is_open(&self) -> bool {
+        self.dev.is_some()
+    }
+}
+
+/// Serves until `shutdown`, then lets requests under way finish.
+///
+/// # Errors
+/// The listener breaks.
+pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        // Without it the last packet of an answer may wait for the client's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router(app)?).with_graceful_shutdown(shutdown.cancelled_owned()).await.context("HTTP server")
+}
+
+fn router(app: Arc<App>) -> anyhow::Result<Router> {
+    let mut router = Router::new()
+        .route("/graphql", any(graphql::answer))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics));
+    if app.is_open() {
+        router = router
+            .merge(dev::page()?)
+            .route("/dev/token", post(dev::token))
+            .route("/.well-known/jwks.json", get(dev::jwks))
+            .layer(CorsLayer::permissive());
+    }
+    // Outermost last: security headers stand on every answer, also on one made of a caught panic.
+    Ok(router.layer(from_fn(observe::request)).layer(map_response(secure)).with_state(app))
+}
+
+async fn metrics(State(_): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], common::telemetry::metrics_text())
+}
+
+/// Headers that no answer should go without.
+async fn secure(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,82 @@
+//! Liveness and readiness: ready while the three services answer `grpc.health.v1`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use common::grpc::MeshChannel;
+use common::runtime::Shutdown;
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::App;
+use crate::clients::Clients;
+
+/// How long an answer is good for, so that probes cost the services nothing.
+const KEPT: Duration = Duration::from_secs(1);
+/// How long one service may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The process is there.
+pub async fn live() -> Json<serde_json::Value> {
+    Json(json!({"status": "live"}))
+}
+
+/// Whether requests should come here, and what is missing if not.
+pub async fn ready(State(app): State<Arc<App>>) -> Response {
+    let missing = app.readiness.missing().await;
+    if missing.is_empty() {
+        return Json(json!({"status": "ready"})).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "missing": missing}))).into_response()
+}
+
+/// Asks the services, at most once a second.
+pub struct Readiness {
+    services: [(&'static str, &'static str, HealthClient<MeshChannel>); 3],
+    shutdown: Shutdown,
+    last: Mutex<Option<(Instant, Vec<&'static str>)>>,
+}
+
+impl Readiness {
+    /// Nothing is asked yet. A gateway that is stopping is not ready.
+    pub fn new(clients: &Clients, shutdown: Shutdown) -> Self {
+        Self { services: clients.health.clone(), shutdown, last: Mutex::new(None) }
+    }
+
+    async fn missing(&self) -> Vec<&'static str> {
+        if self.shutdown.is_cancelled() {
+            return vec!["gateway"];
+        }
+        // Held over the question, so that many probes at once ask only once.
+        let mut last = self.last.lock().await;
+        if let Some((asked_at, missing)) = last.as_ref()
+            && asked_at.elapsed() < KEPT
+        {
+            return missing.clone();
+        }
+        let asked = self
+            .services
+            .iter()
+            .map(|(name, service, client)| async { (!serves(client.clone(), service).await).then_some(*name) });
+        let missing: Vec<&'static str> = join_all(asked).await.into_iter().flatten().collect();
+        *last = Some((Instant::now(), missing.clone()));
+        missing
+    }
+}
+
+async fn serves(mut client: HealthClient<MeshChannel>, service: &str) -> bool {
+    let question = HealthCheckRequest { service: service.to_owned() };
+    match timeout(PATIENCE, client.check(question)).await {
+        Ok(Ok(answer)) => answer.into_inner().status() == ServingStatus::Serving,
+        Ok(Err(_)) | Err(_) => false,
+    }
+}

@@ -1,0 +1,240 @@
+//! The step worker: asks the provider, outside any transaction, and records what came of it. One step per payment at a
+//! time and in order; a crash between asking and recording only means that the same reference is asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::error::chain;
+use common::runtime::Shutdown;
+use common::telemetry;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use super::alarm;
+use super::ports::{Answer, Authorisation, Charge, Claim, PaymentStore, Provider, ProviderError, StoreError};
+use crate::domain::{Outcome, Patience, StepState, Work};
+
+/// Steps asked at once; each belongs to another payment.
+const PARALLEL_MAX: usize = 32;
+/// How often the store is asked without being woken: other processes queue steps too, and postponed ones become due.
+const POLL: Duration = Duration::from_millis(250);
+/// How long steps under way may take after the stop signal. Cutting them is safe: the reference is asked again.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Who stands in the history.
+const ACTOR: &str = "payment-steps";
+
+/// How the provider is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSettings {
+    /// Longest wait for one answer.
+    pub provider_timeout: Duration,
+    /// When to ask again, and when to give a refusal to a person.
+    pub patience: Patience,
+}
+
+impl StepSettings {
+    /// One claim covers asking for the status, sending, and recording.
+    fn lapse(&self) -> Duration {
+        self.provider_timeout * 2 + Duration::from_secs(5)
+    }
+}
+
+/// Works off provider steps.
+pub struct StepWorker {
+    store: Arc<dyn PaymentStore>,
+    provider: Arc<dyn Provider>,
+    wake: Arc<Notify>,
+    settings: StepSettings,
+}
+
+impl StepWorker {
+    /// A worker that also looks for steps whenever `wake` is notified.
+    pub fn new(
+        store: Arc<dyn PaymentStore>,
+        provider: Arc<dyn Provider>,
+        wake: Arc<Notify>,
+        settings: StepSettings,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, provider, wake, settings })
+    }
+
+    /// Works until shutdown.
+    ///
+    /// # Errors
+    /// The claims of an earlier life of this process cannot be given up at the start.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) -> anyhow::Result<()> {
+        self.store.release_claims().await?;
+        let mut running = JoinSet::new();
+        while !shutdown.is_cancelled() {
+            self.start_due(&mut running).await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                Some(ended) = running.join_next() => log_panic(ended),
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+        let drained = tokio::time::timeout(DRAIN, async { while running.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            running.shutdown().await;
+        }
+        self.store.release_claims().await?;
+        Ok(())
+    }
+
+    async fn start_due(self: &Arc<Self>, running: &mut JoinSet<()>) {
+        let free = PARALLEL_MAX.saturating_sub(running.len());
+        if free == 0 {
+            return;
+        }
+        match self.store.claim(free, self.settings.lapse()).await {
+            Ok(claims) => {
+                for claim in claims {
+                    running.spawn(self.clone().work(claim));
+                }
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "provider steps cannot be claimed"),
+        }
+    }
+
+    /// Asks the provider about a claimed step and records the outcome.
+    pub async fn work(self: Arc<Self>, claim: Claim) {
+        let span = tracing::info_span!(
+            "payment.step",
+            payment.id = %claim.payment_id,
+            step.kind = claim.step.kind().word(),
+            step.attempt = claim.step.attempt,
+            step.tries = claim.step.tries,
+        );
+        telemetry::set_parent(&span, &claim.carrier);
+        async {
+            let outcome = self.ask(&claim).await;
+            if let Err(error) = self.record(&claim, outcome).await {
+                let payment = claim.payment_id;
+                // The claim lapses, and the same reference is asked again.
+                tracing::warn!(payment.id = %payment, error = %chain(&error), "payment {payment}: an outcome was not recorded");
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Asks once, within bounds: for the status first when an earlier call went unanswered.
+    async fn ask(&self, claim: &Claim) -> Outcome {
+        if claim.step.state == StepState::Unknown {
+            match self.bounded(self.provider.status(&claim.reference())).await {
+                // Not found is no failure: the same reference is sent again.
+                Ok(None) => {}
+                Ok(Some(charge)) => {
+                    if let Some(outcome) = read_status(&claim.step.work, &charge) {
+                        return outcome;
+                    }
+                }
+                Err(error) => return unknown(&error),
+            }
+        }
+        match self.bounded(self.send(claim)).await {
+            Ok(Answer::Done) => Outcome::Done,
+            Ok(Answer::Refused { code }) => Outcome::Refused { code },
+            Err(error) => unknown(&error),
+        }
+    }
+
+    async fn send(&self, claim: &Claim) -> Result<Answer, ProviderError> {
+        let (reference, amount) = (claim.reference(), claim.step.amount);
+        match &claim.step.work {
+            Work::Authorise { token } => self.provider.authorise(&reference, amount, token).await,
+            Work::Capture => self.provider.capture(&reference, amount).await,
+            Work::Void => self.provider.void(&reference).await,
+            Work::Refund { refund } => self.provider.refund(&reference, *refund, amount).await,
+        }
+    }
+
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+        let limit = self.settings.provider_timeout;
+        tokio::time::timeout(limit, call).await.unwrap_or(Err(ProviderError::Timeout(limit)))
+    }
+
+    /// Records an outcome in one transaction, unless the claim was lost meanwhile: whoever has it now asks the same reference.
+    async fn record(&self, claim: &Claim, outcome: Outcome) -> Result<(), StoreError> {
+        let id = claim.payment_id;
+        let transaction = self.store.begin().await?;
+        let Some(payment) = self.store.lock(&transaction, id).await? else {
+            return Err(StoreError::Stale(id));
+        };
+        let mine = |ordinal, epoch| ordinal == claim.step.ordinal && epoch == claim.step.claim_epoch;
+        if !payment.steps.iter().any(|s| mine(s.ordinal, s.claim_epoch)) {
+            return Err(StoreError::Stale(id));
+        }
+        let now = self.store.now(&transaction).await?;
+        if let Outcome::Unknown { reason } = &outcome {
+            let kind = claim.step.kind().word();
+            tracing::warn!(payment.id = %id, reason, "payment {id}: outcome of its {kind} is not known yet");
+        }
+        let decision = payment.answer(claim.step.ordinal, outcome, &self.settings.patience, now);
+        self.store.write(&transaction, &decision, ACTOR).await?;
+        transaction.commit().await?;
+
+        self.store.committed();
+        alarm::raise(id, &decision.alarms);
+        Ok(())
+    }
+}
+
+/// What a status says about a step; `None` when it was not done and must be sent again.
+fn read_status(work: &Work, charge: &Charge) -> Option<Outcome> {
+    match work {
+        Work::Authorise { .. } => Some(match &charge.authorisation {
+            Authorisation::Pending => Outcome::Unknown { reason: "the provider is still deciding".into() },
+            Authorisation::Approved => Outcome::Done,
+            Authorisation::Declined { code } => Outcome::Refused { code: code.clone() },
+        }),
+        Work::Capture => charge.captured.then_some(Outcome::Done),
+        Work::Void => charge.voided.then_some(Outcome::Done),
+        Work::Refund { refund } => charge.refunds.contains(refund).then_some(Outcome::Done),
+    }
+}
+
+fn unknown(error: &ProviderError) -> Outcome {
+    Outcome::Unknown { reason: error.to_string() }
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a provider step panicked; its claim lapses and it is asked again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::RefundId;
+
+    use super::*;
+
+    fn charge(authorisation: Authorisation) -> Charge {
+        Charge { authorisation, captured: false, voided: false, refunds: Vec::new() }
+    }
+
+    #[test]
+    fn an_undecided_authorisation_stays_unknown() {
+        let work = Work::Authorise { token: "tok".into() };
+
+        let read = read_status(&work, &charge(Authorisation::Pending));
+
+        assert!(matches!(read, Some(Outcome::Unknown { .. })));
+    }
+
+    #[test]
+    fn what_the_status_does_not_show_is_sent_again() {
+        let refund = RefundId::new();
+        let approved = charge(Authorisation::Approved);
+
+        for work in [Work::Capture, Work::Void, Work::Refund { refund }] {
+            assert_eq!(read_status(&work, &approved), None, "{work:?}");
+        }
+        let refunded = Charge { captured: true, refunds: vec![refund], ..approved };
+        assert_eq!(read_status(&Work::Refund { refund }, &refunded), Some(Outcome::Done));
+        assert_eq!(read_status(&Work::Refund { refund: RefundId::new() }, &refunded), None);
+    }
+}

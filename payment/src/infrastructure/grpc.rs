@@ -1,0 +1,169 @@
+//! `eventix.payment.v1.PaymentService`: reads only, since money moves on booking's facts alone.
+
+use common::auth::{Principal, Role};
+use common::clock::to_wire;
+use common::db::Db;
+use common::error::{ErrorKind, Refusal, to_status};
+use common::grpc::{AccessTable, principal};
+use common::ids::{BookingId, PaymentId};
+use common::outbox::{Listing, Outbox};
+use common::proto::payment::v1::payment_service_server::PaymentService;
+use common::proto::payment::v1::{
+    BatchGetPaymentsRequest, BatchGetPaymentsResponse, GetPaymentRequest, GetPaymentResponse, ListFactsRequest,
+    ListFactsResponse, Payment, PaymentState as WireState,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::read::{self, PaymentView};
+use crate::application::ports::StoreError;
+use crate::domain::PaymentState;
+
+/// Full protobuf name, as health reports it.
+pub const SERVICE_NAME: &str = "eventix.payment.v1.PaymentService";
+
+/// Who may call what.
+pub const ACCESS: AccessTable = &[
+    ("GetPayment", &[Role::Customer, Role::Admin, Role::Service]),
+    ("BatchGetPayments", &[Role::Customer, Role::Admin, Role::Service]),
+    ("ListFacts", &[Role::Service]),
+];
+
+/// Payments asked for at once.
+const BATCH_MAX: usize = 100;
+
+/// The service.
+pub struct PaymentApi {
+    db: Db,
+    outbox: Outbox,
+}
+
+impl PaymentApi {
+    /// Reads from a database and its outbox.
+    pub fn new(db: Db, outbox: Outbox) -> Self {
+        Self { db, outbox }
+    }
+
+    /// Payments the caller may see; what is missing and what belongs to others look the same.
+    async fn visible(&self, who: &Principal, bookings: &[String]) -> Result<Vec<Payment>, ReadError> {
+        if bookings.len() > BATCH_MAX {
+            return Err(ReadError::TooMany(bookings.len()));
+        }
+        let ids: Vec<PaymentId> = bookings.iter().filter_map(|id| BookingId::parse(id)).map(PaymentId::of).collect();
+        let payments = read::payments(&self.db, &ids).await?;
+        Ok(payments.into_iter().filter(|p| who.may_see(&p.customer_id)).map(Payment::from).collect())
+    }
+}
+
+#[tonic::async_trait]
+impl PaymentService for PaymentApi {
+    async fn get_payment(&self, request: Request<GetPaymentRequest>) -> Result<Response<GetPaymentResponse>, Status> {
+        let who = principal(&request)?;
+        let booking = request.into_inner().booking_id;
+        let found = self.visible(&who, std::slice::from_ref(&booking)).await.map_err(|e| to_status(&e))?;
+        let payment = found.into_iter().next().ok_or_else(|| to_status(&ReadError::NotFound))?;
+        Ok(Response::new(GetPaymentResponse { payment: Some(payment) }))
+    }
+
+    async fn batch_get_payments(
+        &self,
+        request: Request<BatchGetPaymentsRequest>,
+    ) -> Result<Response<BatchGetPaymentsResponse>, Status> {
+        let who = principal(&request)?;
+        let bookings = request.into_inner().booking_ids;
+        let payments = self.visible(&who, &bookings).await.map_err(|e| to_status(&e))?;
+        Ok(Response::new(BatchGetPaymentsResponse { payments }))
+    }
+
+    async fn list_facts(&self, request: Request<ListFactsRequest>) -> Result<Response<ListFactsResponse>, Status> {
+        let request = request.into_inner();
+        let listing = if request.aggregate_id.is_empty() {
+            Listing::From(signed(request.after_position))
+        } else {
+            let aggregate = Uuid::try_parse(&request.aggregate_id).map_err(|_| to_status(&ReadError::NotFound))?;
+            Listing::Aggregate(aggregate, signed(request.after_sequence))
+        };
+        let listed = self.outbox.list(listing, request.page_size).await;
+        let listed = listed.map_err(|e| to_status(&ReadError::Store(e.into())))?;
+        Ok(Response::new(ListFactsResponse {
+            records: listed.records,
+            last_position: listed.last_position.cast_unsigned(),
+            has_more: listed.has_more,
+        }))
+    }
+}
+
+fn signed(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+impl From<PaymentView> for Payment {
+    fn from(payment: PaymentView) -> Self {
+        Self {
+            id: payment.id.to_string(),
+            booking_id: payment.id.booking().to_string(),
+            customer_id: payment.customer_id,
+            state: state(payment.status).into(),
+            amount: Some(payment.amount.into()),
+            captured_minor: payment.captured_minor,
+            refunded_minor: payment.refunded_minor,
+            decline_code: payment.decline_code.unwrap_or_default(),
+            attempt: payment.attempt,
+            created_at: Some(to_wire(payment.created_at)),
+        }
+    }
+}
+
+fn state(status: read::Status) -> WireState {
+    match status {
+        read::Status::Unknown => WireState::Unknown,
+        read::Status::Stuck => WireState::Stuck,
+        read::Status::Plain(state) => match state {
+            PaymentState::Open => WireState::Open,
+            PaymentState::Authorising => WireState::Authorising,
+            PaymentState::Authorised => WireState::Authorised,
+            PaymentState::Declined => WireState::Declined,
+            PaymentState::Captured => WireState::Captured,
+            PaymentState::PartlyRefunded => WireState::PartlyRefunded,
+            PaymentState::Refunded => WireState::Refunded,
+            PaymentState::Voided => WireState::Voided,
+            PaymentState::Closed => WireState::Closed,
+        },
+    }
+}
+
+/// Why payments cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    /// Not there, or not the caller's.
+    #[error("there is no such payment")]
+    NotFound,
+    /// Too many at once.
+    #[error("{0} bookings were asked for, at most {BATCH_MAX} are possible")]
+    TooMany(usize),
+    /// The database failed.
+    #[error("payments cannot be read")]
+    Store(#[from] StoreError),
+}
+
+impl Refusal for ReadError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::TooMany(_) => ErrorKind::InvalidInput,
+            Self::Store(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::TooMany(_) => "INVALID_INPUT",
+            Self::Store(_) => "INTERNAL",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        matches!(self, Self::TooMany(_)).then(|| "booking_ids".to_owned())
+    }
+}

@@ -1,0 +1,78 @@
+//! Schema of the simulated provider's own ledger, apart from payment's: an audit compares the two.
+
+use common::db::Db;
+use common::tables;
+use sea_orm_migration::prelude::*;
+
+/// Creates what is missing.
+pub async fn run(db: &Db) -> Result<(), DbErr> {
+    Migrator::up(db.writer(), None).await
+}
+
+struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(CreateLedger)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "provider_migrations".into_iden()
+    }
+}
+
+struct CreateLedger;
+
+impl MigrationName for CreateLedger {
+    fn name(&self) -> &str {
+        "m20261123_120000_create_provider_ledger"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for CreateLedger {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        tables::run(manager, STATEMENTS).await
+    }
+}
+
+const STATEMENTS: &[&str] = &[
+    // One row per reference ever seen. `amount_minor` is what was asked for; what was authorised is that amount unless
+    // `decline_code` is set. A void of a reference never seen leaves a row with amount 0 and no currency.
+    "CREATE TABLE provider_charges (
+        reference text PRIMARY KEY,
+        token text NOT NULL,
+        state text NOT NULL CHECK (state IN ('approved', 'declined', 'captured', 'voided')),
+        decline_code text,
+        amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+        currency text NOT NULL,
+        captured_minor bigint NOT NULL CHECK (captured_minor BETWEEN 0 AND amount_minor),
+        voided_minor bigint NOT NULL CHECK (voided_minor BETWEEN 0 AND amount_minor - captured_minor),
+        refunded_minor bigint NOT NULL CHECK (refunded_minor BETWEEN 0 AND captured_minor),
+        created_at bigint NOT NULL,
+        updated_at bigint NOT NULL
+    )",
+    // One row per refund done, by the caller's key.
+    "CREATE TABLE provider_refunds (
+        refund_id uuid PRIMARY KEY,
+        reference text NOT NULL REFERENCES provider_charges (reference),
+        amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+        currency text NOT NULL,
+        created_at bigint NOT NULL
+    )",
+    // Serves the refunds of one reference.
+    "CREATE INDEX provider_refunds_reference ON provider_refunds (reference)",
+    // Append-only: every effect, once. `refund_id` only for refunds.
+    "CREATE TABLE provider_entries (
+        position {identity},
+        reference text NOT NULL,
+        kind text NOT NULL CHECK (kind IN ('authorise', 'decline', 'capture', 'void', 'refund')),
+        refund_id uuid,
+        amount_minor bigint NOT NULL,
+        currency text NOT NULL,
+        at bigint NOT NULL
+    )",
+    // Serves the story of one reference.
+    "CREATE INDEX provider_entries_reference ON provider_entries (reference, position)",
+];

@@ -1,0 +1,137 @@
+//! The payment store: loads a payment under its row lock, and writes what a decision changed, all or nothing.
+//! Lock order: payment row, then its steps and refunds. Claims live in `claims`, inserts and updates in `writes`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use common::db::Db;
+use common::history::{self, Transition};
+use common::ids::PaymentId;
+use common::outbox::Outbox;
+use sea_orm::DatabaseTransaction;
+use tokio::sync::Notify;
+
+use super::rows;
+use crate::application::facts;
+use crate::application::ports::{Claim, Overdue, PaymentStore, StoreError};
+use crate::domain::{Decision, Payment};
+
+mod claims;
+mod writes;
+
+/// Payments in SQLite or PostgreSQL.
+pub struct SqlStore {
+    db: Db,
+    outbox: Outbox,
+    steps_wake: Arc<Notify>,
+    instance: String,
+}
+
+impl SqlStore {
+    /// A store that tells its facts through `outbox`, wakes the step worker through `steps_wake`, and claims steps as
+    /// `instance`.
+    pub fn new(db: Db, outbox: Outbox, steps_wake: Arc<Notify>, instance: impl Into<String>) -> Self {
+        Self { db, outbox, steps_wake, instance: instance.into() }
+    }
+}
+
+#[async_trait]
+impl PaymentStore for SqlStore {
+    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        Ok(self.db.begin().await?)
+    }
+
+    async fn now(&self, transaction: &DatabaseTransaction) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.db.now(transaction).await?)
+    }
+
+    async fn lock(&self, transaction: &DatabaseTransaction, id: PaymentId) -> Result<Option<Payment>, StoreError> {
+        let sql = format!("SELECT * FROM payments WHERE id = $1{}", self.db.for_update());
+        let rows = self.db.query(transaction, sql, [id.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut payment = rows::payment(row)?;
+
+        let columns = rows::STEP_COLUMNS;
+        let sql = format!("SELECT {columns} FROM provider_steps s WHERE s.payment_id = $1 ORDER BY s.ordinal");
+        let rows = self.db.query(transaction, sql, [id.into()]).await?;
+        payment.steps = rows.iter().map(rows::step).collect::<Result<_, _>>()?;
+        let sql =
+            "SELECT id, amount_minor, currency, state, reason FROM refunds WHERE payment_id = $1 ORDER BY position";
+        let rows = self.db.query(transaction, sql, [id.into()]).await?;
+        payment.refunds = rows.iter().map(rows::refund).collect::<Result<_, _>>()?;
+        Ok(Some(payment))
+    }
+
+    async fn write(
+        &self,
+        transaction: &DatabaseTransaction,
+        decision: &Decision,
+        actor: &'static str,
+    ) -> Result<(), StoreError> {
+        if decision.is_empty() {
+            return Ok(());
+        }
+        let (before, next) = (decision.before.as_ref(), &decision.next);
+        let now = self.db.now(transaction).await?.timestamp_micros();
+        self.write_payment(transaction, decision, now).await?;
+        self.write_steps(transaction, before, next, now).await?;
+        self.write_refunds(transaction, before, next, now).await?;
+        self.write_ledger(transaction, decision, now).await?;
+        self.write_history(transaction, decision, actor, now).await?;
+        let facts: Vec<_> =
+            (next.sequence + 1..).zip(&decision.facts).map(|(at, fact)| facts::write(next.id, at, fact)).collect();
+        Ok(self.outbox.append(transaction, &facts).await?)
+    }
+
+    fn committed(&self) {
+        self.outbox.wake();
+        self.steps_wake.notify_one();
+    }
+
+    async fn claim(&self, limit: usize, lapse: Duration) -> Result<Vec<Claim>, StoreError> {
+        self.claim_due(limit, lapse).await
+    }
+
+    async fn release_claims(&self) -> Result<(), StoreError> {
+        self.release_own_claims().await
+    }
+
+    async fn overdue(&self, patience: Duration) -> Result<Vec<Overdue>, StoreError> {
+        self.overdue_payments(patience).await
+    }
+
+    async fn tell_again(&self, id: PaymentId) -> Result<(), StoreError> {
+        let transaction = self.db.begin().await?;
+        let sql = format!("UPDATE payments SET nudged_at = {} WHERE id = $1", self.db.now_sql());
+        self.db.execute(&transaction, sql, [id.into()]).await?;
+        self.outbox.tell_last_again(&transaction, id.0).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+impl SqlStore {
+    async fn write_history(
+        &self,
+        transaction: &DatabaseTransaction,
+        decision: &Decision,
+        actor: &'static str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let from = decision.before.as_ref().map(|p| p.state);
+        if from == Some(decision.next.state) {
+            return Ok(());
+        }
+        let transition = Transition {
+            entity: "payment",
+            entity_id: decision.next.id.0,
+            from: from.map_or("", |state| state.word()),
+            to: decision.next.state.word(),
+            cause: decision.cause.clone(),
+            actor: actor.to_owned(),
+            at: now,
+        };
+        Ok(history::write(&self.db, transaction, &[transition]).await?)
+    }
+}

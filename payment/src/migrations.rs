@@ -1,0 +1,15 @@
+//! The payment database's schema, forward only, alike on both databases.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261123_120000_create_payments;
+
+/// Brings the payment database up to date.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_120000_create_payments::Migration)]
+    }
+}

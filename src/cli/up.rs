@@ -1,0 +1,213 @@
+//! `eventix up`: the broker and all four services in one process, real gRPC between them.
+//!
+//! Folder and ports are taken before anything starts, so a refusal leaves nothing half done.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use common::clock::{Clock, SystemClock};
+use common::dev_issuer::DevIssuer;
+use common::runtime::{Host, Shutdown, Tasks};
+use common::telemetry::Telemetry;
+use tokio::net::TcpListener;
+
+use super::signals::Signals;
+use super::{banner, in_runtime, ready, service};
+use crate::demo;
+use crate::folder::{Folder, FolderLock, GrpcAddresses, RunFile, RunFileGuard};
+
+/// Where the gateway listens unless told otherwise.
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
+/// Catalog's port unless told otherwise; booking, payment and the broker follow.
+pub(super) const GRPC_BASE_PORT: u16 = 50051;
+/// The highest base port that leaves room for the others.
+pub(super) const GRPC_BASE_PORT_MAX: i64 = 65532;
+/// Name in leases: fixed, so that a restart takes its own leases over at once.
+const INSTANCE: &str = "embedded";
+/// Time for requests under way once stopping was asked for.
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
+
+/// Where to run and for how long seats are held.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The first start on an empty folder makes demo venues and events. Addresses in use stand in DIR/run.json, so that other
+commands need --data DIR only. Ctrl-C finishes what is under way and stops; a second Ctrl-C stops at once.
+Services read EVENTIX_<SERVICE>__<SETTING> from the environment, for instance EVENTIX_BOOKING__GRACE=30s.")]
+pub(super) struct UpArgs {
+    /// Folder of the databases; made when absent, other files in it are left alone
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    /// Use a new temporary folder instead, removed when stopped
+    #[arg(long, conflicts_with = "data")]
+    pub(super) ephemeral: bool,
+    /// Address of GraphQL and the GraphiQL page; loopback only, port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    listen: SocketAddr,
+    /// Port of catalog; booking N+1, payment N+2, broker N+3; 0 takes free ones
+    #[arg(long, value_name = "N", default_value_t = GRPC_BASE_PORT, value_parser = clap::value_parser!(u16).range(0..=GRPC_BASE_PORT_MAX))]
+    grpc_base_port: u16,
+    /// How long a hold keeps its seats, minutes [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    hold_minutes: Option<u64>,
+}
+
+/// Runs until stopped.
+///
+/// # Errors
+/// The folder or a port is taken, or a part failed; in one line.
+pub(super) fn run(args: &UpArgs) -> anyhow::Result<()> {
+    // Dropped last: nothing may write into a temporary folder while it is removed.
+    let home = Home::take(args)?;
+    in_runtime(up(args, &home))
+}
+
+/// The folder, ours until dropped.
+struct Home {
+    folder: Folder,
+    _lock: FolderLock,
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl Home {
+    fn take(args: &UpArgs) -> anyhow::Result<Self> {
+        let temporary = args.ephemeral.then(|| tempfile::Builder::new().prefix("eventix-").tempdir()).transpose()?;
+        let folder = Folder::make(temporary.as_ref().map_or(&args.data, |dir| dir.path()))?;
+        let lock = folder.lock()?;
+        folder.forget_stale();
+        Ok(Self { folder, _lock: lock, temporary })
+    }
+}
+
+async fn up(args: &UpArgs, home: &Home) -> anyhow::Result<()> {
+    let ports = Ports::bind(args).await?;
+    let signals = Signals::listen()?;
+    let telemetry = Telemetry::start("eventix")?;
+    let shutdown = Shutdown::new();
+    let outcome = signals.guard(&shutdown, Box::pin(product(args, home, ports, shutdown.clone()))).await;
+    telemetry.flush().await;
+    outcome
+}
+
+/// Every address of the product, taken.
+struct Ports {
+    gateway: TcpListener,
+    catalog: TcpListener,
+    booking: TcpListener,
+    payment: TcpListener,
+    /// The broker binds its own; free a moment ago.
+    broker: SocketAddr,
+}
+
+impl Ports {
+    async fn bind(args: &UpArgs) -> anyhow::Result<Self> {
+        loopback_only(args.listen)?;
+        let nth = |n: u16| match args.grpc_base_port {
+            0 => on_loopback(0),
+            base => on_loopback(base + n),
+        };
+        let broker = common::grpc::bind(nth(3)).await?.local_addr()?;
+        Ok(Self {
+            gateway: common::grpc::bind(args.listen).await?,
+            catalog: common::grpc::bind(nth(0)).await?,
+            booking: common::grpc::bind(nth(1)).await?,
+            payment: common::grpc::bind(nth(2)).await?,
+            broker,
+        })
+    }
+
+    fn told(&self, broker: SocketAddr) -> anyhow::Result<RunFile> {
+        let grpc = GrpcAddresses {
+            catalog: self.catalog.local_addr()?,
+            booking: self.booking.local_addr()?,
+            payment: self.payment.local_addr()?,
+        };
+        Ok(RunFile { pid: std::process::id(), http: self.gateway.local_addr()?, grpc, broker })
+    }
+}
+
+/// An address that only this machine reaches.
+pub(super) fn on_loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Refuses addresses that others could reach.
+pub(super) fn loopback_only(address: SocketAddr) -> anyhow::Result<()> {
+    ensure!(
+        address.ip().is_loopback(),
+        "refusing to listen on {address}: the development issuer gives Admin tokens to anybody, so only loopback addresses are allowed"
+    );
+    Ok(())
+}
+
+/// Everything from the broker's start to its end; services first, the broker last, both ways.
+async fn product(args: &UpArgs, home: &Home, ports: Ports, shutdown: Shutdown) -> anyhow::Result<()> {
+    let broker_stop = Shutdown::new();
+    let config = devbroker::Config { listen: ports.broker, data: home.folder.file("broker.db"), advertised: None };
+    let broker = devbroker::serve(config, broker_stop.clone().cancelled_owned()).await?;
+    let run = ports.told(broker.addr)?;
+    let mut broker = pin!(broker.stopped());
+
+    let issuer = DevIssuer::new(Arc::new(SystemClock))?;
+    let tasks = start(args, &home.folder, ports, &run, &issuer, shutdown.clone())?;
+    let opening = async {
+        let opened = tokio::select! {
+            opened = open(home, &run, &issuer) => opened?,
+            () = shutdown.cancelled() => std::future::pending().await,
+        };
+        let _told: RunFileGuard = opened;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let outcome = tokio::select! {
+        outcome = tasks.run(DRAIN) => outcome,
+        failed = opening => failed,
+        ended = &mut broker => return Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("the broker ended unasked"))),
+    };
+    broker_stop.cancel();
+    outcome.and(broker.await)
+}
+
+fn start(
+    args: &UpArgs,
+    folder: &Folder,
+    ports: Ports,
+    run: &RunFile,
+    issuer: &Arc<DevIssuer>,
+    shutdown: Shutdown,
+) -> anyhow::Result<Tasks> {
+    let mesh = service::Mesh::of(run);
+    let mut booking = service::booking_config(folder, &mesh, None)?;
+    if let Some(minutes) = args.hold_minutes {
+        booking.hold = Duration::from_secs(minutes * 60);
+    }
+    let catalog = service::catalog_config(folder, &mesh, None)?;
+    let payment = service::payment_config(folder, &mesh, None)?;
+    let gateway = service::gateway_config(&mesh, None)?;
+
+    let host = |listener| host(listener, issuer, INSTANCE);
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.spawn("catalog", catalog::serve(catalog, host(ports.catalog)?, shutdown.clone()));
+    tasks.spawn("booking", booking::serve(booking, host(ports.booking)?, shutdown.clone()));
+    tasks.spawn("payment", payment::serve(payment, host(ports.payment)?, shutdown.clone()));
+    tasks.spawn("gateway", gateway::serve(gateway, host(ports.gateway)?, Some(issuer.clone()), shutdown));
+    Ok(tasks)
+}
+
+/// Where and as whom a service of the development mesh runs.
+pub(super) fn host(listener: TcpListener, issuer: &Arc<DevIssuer>, instance: &str) -> anyhow::Result<Host> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(Host { listener, identity: issuer.identity()?, clock, instance: instance.to_owned() })
+}
+
+/// Waits for the services, fills an empty product, tells other commands and then people.
+async fn open(home: &Home, run: &RunFile, issuer: &Arc<DevIssuer>) -> anyhow::Result<RunFileGuard> {
+    ready::wait(run).await?;
+    demo::make(run, issuer).await.context("making demo data")?;
+    let told = home.folder.tell(run)?;
+    banner::print(&home.folder, home.temporary.is_some(), run, issuer).await?;
+    Ok(told)
+}
