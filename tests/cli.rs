@@ -1,5 +1,7 @@
 //! The command line, from outside: the binary as a process.
 
+#![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
+
 #[allow(dead_code, reason = "each test binary uses its own part of the harness")]
 mod harness;
 

@@ -1,6 +1,8 @@
 //! The contracts under `proto/` and their guard: what `buf` accepts, and that it refuses what breaks a caller.
 //! The contracts of the commit named in `proto/BASELINE` are what callers were built against.
 
+#![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

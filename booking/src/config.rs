@@ -35,7 +35,7 @@ pub struct Config {
     /// After how long an unanswered question is asked again; default 30 seconds.
     #[serde(with = "humantime_serde")]
     pub waiting: Duration,
-    /// Longest wait of one fetch from the log; default 500 ms.
+    /// Longest wait of one fetch from the log; default 2 s.
     #[serde(with = "humantime_serde")]
     pub fetch_wait: Duration,
     /// Whether payment tokens must be the simulated provider's test tokens; default true.
@@ -55,7 +55,7 @@ impl Default for Config {
             sweep: Duration::from_secs(1),
             lease: Duration::from_secs(10),
             waiting: Duration::from_secs(30),
-            fetch_wait: Duration::from_millis(500),
+            fetch_wait: Duration::from_secs(2),
             test_tokens_only: true,
         }
     }

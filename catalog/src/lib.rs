@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use common::db::Db;
+use common::inbox::ConsumerSettings;
+use common::messaging;
 use common::outbox::Outbox;
 use common::runtime::{Host, Shutdown, Tasks};
 use sea_orm_migration::MigratorTrait;
 
-pub use self::config::Config;
 use self::application::App;
+pub use self::config::Config;
 use self::infrastructure::booking_client::BookingClient;
 use self::infrastructure::grpc::{Api, SERVICE};
 use self::infrastructure::store::SqlStore;
@@ -57,10 +59,16 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     let store = Arc::new(SqlStore::new(db.clone(), outbox.clone()));
     let booking = Arc::new(BookingClient::new(&config.booking_endpoint, host.identity.tokens.clone())?);
     let app = App::new(store, booking, host.clock);
-    let server = Api::new(app, db, outbox).server(host.identity.verifier);
+    let server = Api::new(app, db.clone(), outbox.clone()).server(host.identity.verifier);
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("catalog gRPC server", server.serve(host.listener, SERVICE, shutdown));
-    // messaging: the relay of `outbox` is started here
+    let settings = messaging::Settings {
+        brokers: config.brokers,
+        owner: host.instance,
+        lease: config.lease,
+        consumer: ConsumerSettings::default(),
+    };
+    messaging::start(&mut tasks, &db, &outbox, PRODUCER, vec![], settings);
     tasks.run(DRAIN).await
 }

@@ -85,7 +85,7 @@ pub struct ConsumerSettings {
 
 impl Default for ConsumerSettings {
     fn default() -> Self {
-        Self { fetch_wait: Duration::from_millis(500), patience: Duration::from_secs(300) }
+        Self { fetch_wait: Duration::from_secs(2), patience: Duration::from_secs(300) }
     }
 }
 

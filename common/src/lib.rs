@@ -6,6 +6,7 @@
 //! - [`grpc`], [`layers`]: the one server builder and the one client channel; [`telemetry`]: logs, traces, metrics
 //! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
 //! - [`db`], [`tables`], [`requests`], [`history`]: SQLite or PostgreSQL, and the tables every service has
+//! - `testing` (a feature): databases for tests
 //! - [`fact`], [`outbox`], [`inbox`], [`bus`], [`lease`], [`messaging`]: messages out and in
 
 pub mod auth;
@@ -32,3 +33,5 @@ pub mod runtime;
 pub mod tables;
 pub mod telemetry;
 pub mod test_token;
+#[cfg(feature = "testing")]
+pub mod testing;

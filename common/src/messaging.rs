@@ -102,7 +102,11 @@ pub fn start(
 /// Waits until the topic is there with the right number of partitions.
 async fn topic_ready(bus: &Bus, topic: &'static str, shutdown: &Shutdown) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
-        match bus.ensure_topic(topic, PARTITIONS).await {
+        let ensured = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            ensured = bus.ensure_topic(topic, PARTITIONS) => ensured,
+        };
+        match ensured {
             Ok(()) => return Ok(()),
             Err(error @ BusError::Partitions { .. }) => return Err(error.into()),
             Err(error) => {

@@ -26,7 +26,7 @@ mod console;
 const NOT_TRACED: &str = "h2=off,hyper=off,hyper_util=off,tonic=off,tower=off,rskafka=off,sqlx=off,sea_orm=off";
 /// Shown on the console unless `RUST_LOG` says otherwise.
 const CONSOLE_DEFAULT: &str =
-    "info,rskafka=error,sqlx=warn,h2=warn,hyper=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+    "info,rskafka=off,sea_orm_migration=warn,sqlx=warn,h2=warn,hyper=warn,opentelemetry=warn,opentelemetry_sdk=warn";
 
 /// Keeps the exporters alive; dropped last.
 pub struct Telemetry {

@@ -123,7 +123,6 @@ pub(super) fn gateway_config(mesh: &Mesh, file: Option<&Path>) -> anyhow::Result
         catalog_endpoint: http(mesh.catalog),
         booking_endpoint: http(mesh.booking),
         payment_endpoint: http(mesh.payment),
-        embedded: true,
         ..gateway::Config::default()
     };
     settings("gateway", defaults, file)

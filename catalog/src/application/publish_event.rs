@@ -31,7 +31,9 @@ pub enum PublishEventError {
 
 /// Booking did not confirm an offer in time; the event is published all the same.
 #[derive(Debug, thiserror::Error)]
-#[error("event {0} is published, but booking did not confirm its offer in time: it will be on sale as soon as booking has fetched it; publish it again to wait for that")]
+#[error(
+    "event {0} is published, but booking did not confirm its offer in time: it will be on sale as soon as booking has fetched it; publish it again to wait for that"
+)]
 pub struct NotHeld(pub EventId);
 
 impl Refusal for PublishEventError {

@@ -259,7 +259,7 @@ impl Event {
             details: self.details.clone(),
             areas: areas.collect(),
             prices: self.prices.clone(),
-            outline: outline.clone(),
+            plan_id: self.plan_id,
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Offers: what booking sells from. An offer never changes; a changed event gets the next one.
 
 use chrono::{DateTime, Utc};
-use common::ids::EventId;
+use common::ids::{EventId, SeatingPlanId};
 
 use super::event::Details;
-use super::plan::{Area, Outline};
+use super::plan::Area;
 use super::prices::PriceList;
 
 /// The terms of one version of an event's offer. Its seats are those of the plan, priced by the list.
@@ -22,6 +22,6 @@ pub struct Offer {
     pub areas: Vec<(Area, i64)>,
     /// Prices of seats.
     pub prices: PriceList,
-    /// The plan and its order.
-    pub outline: Outline,
+    /// The plan whose seats are for sale, in its order.
+    pub plan_id: SeatingPlanId,
 }

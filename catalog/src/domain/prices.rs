@@ -87,7 +87,8 @@ impl PriceList {
     }
 
     fn insert(&mut self, price: &AskedPrice, outline: &Outline) -> Result<Option<i64>, Fault> {
-        let unknown = |field, what, name: &str| Err(Fault::new(field, format!("the plan has no {what} {}", quote(name))));
+        let unknown =
+            |field, what, name: &str| Err(Fault::new(field, format!("the plan has no {what} {}", quote(name))));
         match &price.target {
             AskedTarget::Category(name) if outline.categories.iter().any(|c| c.name == *name) => {
                 Ok(self.categories.insert(name.clone(), price.amount_minor))

@@ -253,7 +253,11 @@ impl CatalogService for Api {
         };
         let listed = self.outbox.list(listing, request.page_size).await.map_err(|e| refuse(&ReadError::Database(e)))?;
         let last_position = listed.last_position.cast_unsigned();
-        Ok(Response::new(proto::ListFactsResponse { records: listed.records, last_position, has_more: listed.has_more }))
+        Ok(Response::new(proto::ListFactsResponse {
+            records: listed.records,
+            last_position,
+            has_more: listed.has_more,
+        }))
     }
 }
 

@@ -24,8 +24,7 @@ pub const EVENT: &str = "e.id, e.plan_id, e.title, e.description, e.category, e.
     p.seat_count, p.place_count";
 
 /// Where an event is read from.
-pub const EVENT_TABLES: &str =
-    "events e JOIN venues v ON v.id = e.venue_id JOIN seating_plans p ON p.id = e.plan_id";
+pub const EVENT_TABLES: &str = "events e JOIN venues v ON v.id = e.venue_id JOIN seating_plans p ON p.id = e.plan_id";
 
 /// An event with what its readers see of its venue and plan.
 pub struct EventRow {

@@ -209,7 +209,7 @@ pub fn terms(offer: &Offer) -> proto::OfferTerms {
         currency: details.currency.code().to_owned(),
         cancellation_policy: Some(policy_out(&details.policy)),
         areas: offer.areas.iter().map(area).collect(),
-        seating_plan_id: offer.outline.plan_id.to_string(),
+        seating_plan_id: offer.plan_id.to_string(),
         cancelled: false,
     }
 }

@@ -70,9 +70,9 @@ impl MigrationTrait for Migration {
 /// The full-text table: `rowid` is the event's number. Words come in already split and in lower case.
 fn words(backend: DbBackend) -> &'static [&'static str] {
     match backend {
-        DbBackend::Sqlite => {
-            &["CREATE VIRTUAL TABLE event_words USING fts5(words, prefix = '2 3', tokenize = 'unicode61 remove_diacritics 0')"]
-        }
+        DbBackend::Sqlite => &[
+            "CREATE VIRTUAL TABLE event_words USING fts5(words, prefix = '2 3', tokenize = 'unicode61 remove_diacritics 0')",
+        ],
         DbBackend::Postgres | DbBackend::MySql | _ => &[
             "CREATE TABLE event_words (rowid bigint PRIMARY KEY REFERENCES events (number), words tsvector NOT NULL)",
             // Serves text search.

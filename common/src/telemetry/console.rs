@@ -1,6 +1,7 @@
 //! Readable console lines: time, level, message, fields, and the trace id to look the rest up by.
 
 use std::fmt;
+use std::io::{IsTerminal, stderr};
 
 use opentelemetry::trace::TraceContextExt;
 use tracing::{Event, Subscriber};
@@ -14,7 +15,7 @@ pub(super) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(Lines)
+    tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).event_format(Lines)
 }
 
 struct Lines;

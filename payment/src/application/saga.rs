@@ -8,7 +8,7 @@
 //! | BookingConfirmed{0} | Open, nothing to pay | Closed | |
 //! | VoidRequested{attempt} | any, capture never asked for | void that attempt | step `void` → PaymentVoided, PaymentStuck |
 //! | RefundRequested | capture asked for | refund, after the capture is known | step `refund` → PaymentRefunded, PaymentStuck |
-//! | RefundRequested | capture failed or never asked for | nothing to refund | PaymentRefunded of zero |
+//! | RefundRequested | capture failed; Voided, Closed | nothing to refund | PaymentRefunded of zero |
 //! | BookingExpired, Released, Cancelled | Open, Declined | Closed | |
 //! | any of these again | followed before | no effect | |
 //! | anything else | any | refused whole: dead letter, alarm | |

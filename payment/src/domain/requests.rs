@@ -149,7 +149,8 @@ impl Payment {
     /// Gives captured money back, once per refund id. A refund asked for before the capture is known waits for it.
     ///
     /// # Errors
-    /// The same id with another amount, or more than is captured less what is already going back.
+    /// The same id with another amount, more than is captured less what is already going back, or a refund before its
+    /// capture was asked for.
     pub fn give_back(self, id: RefundId, amount: Money, reason: String) -> Result<Decision, Impossible> {
         const WHAT: &str = "RefundRequested";
         if let Some(known) = self.refund(id) {
@@ -161,7 +162,19 @@ impl Payment {
             };
         }
         let Some(capture) = self.capture() else {
-            return Ok(self.nothing_to_refund(Refund { id, amount, state: RefundState::NothingToRefund, reason }));
+            return match self.state {
+                PaymentState::Voided | PaymentState::Closed => {
+                    Ok(self.nothing_to_refund(Refund { id, amount, state: RefundState::NothingToRefund, reason }))
+                }
+                // A capture could still come, and would then owe this refund.
+                PaymentState::Open
+                | PaymentState::Authorising
+                | PaymentState::Authorised
+                | PaymentState::Declined
+                | PaymentState::Captured
+                | PaymentState::PartlyRefunded
+                | PaymentState::Refunded => Err(Impossible::State { what: WHAT, state: self.state }),
+            };
         };
         let state = match capture.state {
             StepState::Pending | StepState::Unknown | StepState::Stuck => RefundState::Waiting,

@@ -85,7 +85,9 @@ fn nothing_incomplete_or_over_is_published() {
 
     let Err(Refused::Invalid(fault)) = unpriced.publish(&outline, at(NOW)) else { panic!("published without prices") };
     assert_eq!(fault.field, "prices");
-    let Err(Refused::Invalid(fault)) = draft(&outline).publish(&outline, at(END)) else { panic!("published though over") };
+    let Err(Refused::Invalid(fault)) = draft(&outline).publish(&outline, at(END)) else {
+        panic!("published though over")
+    };
     assert_eq!(fault.field, "ends_at");
 }
 

@@ -45,12 +45,7 @@ fn a_plan_has_labels_places_and_counts() {
     let labels: Vec<_> = seats.iter().map(|seat| seat.label.as_str()).collect();
     assert_eq!(
         labels,
-        [
-            "Stalls, Reihe 00, Platz 1",
-            "Stalls, Reihe 00, Platz 2",
-            "Stalls, Row -2, Seat 1",
-            "circle, Row 1, Seat 1"
-        ]
+        ["Stalls, Reihe 00, Platz 1", "Stalls, Reihe 00, Platz 2", "Stalls, Row -2, Seat 1", "circle, Row 1, Seat 1"]
     );
     assert_eq!((seats[0].x, seats[0].y), (123.0, 11.5));
     assert_eq!(seats.iter().map(|seat| seat.accessible).collect::<Vec<_>>(), [false, true, false, false]);
@@ -77,8 +72,7 @@ fn shared_guids_are_refused_with_zone_row_count_and_guids() {
 fn the_list_of_shared_guids_is_bounded() {
     let mut file = file();
     let seats: Vec<_> = (0..5_000).map(|n| seat(&format!("guid-{n}"), "1", "A")).collect();
-    file["zones"][1]["rows"] =
-        json!([{"row_number": "1", "seats": seats}, {"row_number": "2", "seats": seats}]);
+    file["zones"][1]["rows"] = json!([{"row_number": "1", "seats": seats}, {"row_number": "2", "seats": seats}]);
 
     let fault = refusal(&file);
 

@@ -46,10 +46,7 @@ pub async fn add(db: &Db, txn: &impl ConnectionTrait, event: &Event, venue: &Ven
     let mut values = changing_values(event, now);
     let columns = CHANGING.join(", ");
     let n = values.len() + 1;
-    let sql = format!(
-        "INSERT INTO events ({columns}, id, venue_id, created_at) VALUES ({})",
-        placeholders(n + 2, 1)
-    );
+    let sql = format!("INSERT INTO events ({columns}, id, venue_id, created_at) VALUES ({})", placeholders(n + 2, 1));
     values.extend([event.id.into(), event.venue_id.into(), now.into()]);
     db.execute(txn, sql, values).await?;
     add_words(db, txn, event, venue).await
@@ -116,11 +113,12 @@ fn changing_values(event: &Event, now: i64) -> Vec<Value> {
 
 /// Freezes an offer.
 pub async fn add_offer(db: &Db, txn: &impl ConnectionTrait, offer: &Offer, now: i64) -> Result<(), DbErr> {
-    let sql = "INSERT INTO offers (event_id, version, plan_id, terms, prices, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql =
+        "INSERT INTO offers (event_id, version, plan_id, terms, prices, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
     let values = [
         offer.event_id.into(),
         offer.version.into(),
-        offer.outline.plan_id.into(),
+        offer.plan_id.into(),
         wire::terms(offer).encode_to_vec().into(),
         json(&offer.prices).into(),
         now.into(),

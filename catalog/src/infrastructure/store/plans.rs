@@ -15,7 +15,8 @@ const FILE_PART_BYTES: usize = 256 * 1024;
 /// Inserts a venue; `false` when its name is taken.
 pub async fn add_venue(db: &Db, connection: &impl ConnectionTrait, venue: &Venue) -> Result<bool, DbErr> {
     let now = db.now(connection).await?.timestamp_micros();
-    let sql = "INSERT INTO venues (id, name, address, city, city_key, country, time_zone, latitude, longitude, created_at)
+    let sql =
+        "INSERT INTO venues (id, name, address, city, city_key, country, time_zone, latitude, longitude, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING";
     let values = [
         venue.id.into(),

@@ -109,8 +109,13 @@ fn an_attempt_is_voided_once_and_never_after_its_capture_was_asked_for() {
 }
 
 #[test]
-fn a_refund_without_a_capture_gives_nothing_back_and_says_so() {
-    for state in [Open, Authorising, Authorised, Declined, Voided, Closed] {
+fn a_refund_without_a_capture_is_refused_or_gives_nothing_back_and_says_so() {
+    for state in [Open, Authorising, Authorised, Declined] {
+        let decided = refund(in_state(state), RefundId::new(), 2500);
+
+        assert_eq!(decided, Err(Impossible::State { what: "RefundRequested", state }));
+    }
+    for state in [Voided, Closed] {
         let id = RefundId::new();
 
         let decision = refund(in_state(state), id, 2500).unwrap();

@@ -1,0 +1,57 @@
+//! A booking service that knows one thing: which offers it was asked to hold.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::auth::Role;
+use common::grpc::AccessTable;
+use common::proto::booking::v1 as proto;
+use proto::booking_service_server::BookingService;
+use tonic::{Request, Response, Status};
+
+/// As in the real one.
+pub const ACCESS: AccessTable = &[("EnsureOffer", &[Role::Service, Role::Admin])];
+
+/// What it was asked, and whether it answers.
+#[derive(Default)]
+pub struct Booking {
+    /// Refuses everything while set.
+    pub down: AtomicBool,
+    /// Event and version, in the order asked.
+    pub asked: Mutex<Vec<(String, u64)>>,
+}
+
+macro_rules! unimplemented_methods {
+    ($($method:ident: $request:ident => $response:ident),+ $(,)?) => {
+        #[tonic::async_trait]
+        impl BookingService for Booking {
+            async fn ensure_offer(
+                &self,
+                request: Request<proto::EnsureOfferRequest>,
+            ) -> Result<Response<proto::EnsureOfferResponse>, Status> {
+                if self.down.load(Ordering::SeqCst) {
+                    return Err(Status::unavailable("down"));
+                }
+                let request = request.into_inner();
+                self.asked.lock().unwrap().push((request.event_id, request.version));
+                Ok(Response::new(proto::EnsureOfferResponse { version: request.version }))
+            }
+
+            $(async fn $method(&self, _: Request<proto::$request>) -> Result<Response<proto::$response>, Status> {
+                Err(Status::unimplemented("not needed here"))
+            })+
+        }
+    };
+}
+
+unimplemented_methods! {
+    hold_seats: HoldSeatsRequest => HoldSeatsResponse,
+    pay_booking: PayBookingRequest => PayBookingResponse,
+    release_booking: ReleaseBookingRequest => ReleaseBookingResponse,
+    cancel_booking: CancelBookingRequest => CancelBookingResponse,
+    get_booking: GetBookingRequest => GetBookingResponse,
+    list_bookings: ListBookingsRequest => ListBookingsResponse,
+    batch_get_availability: BatchGetAvailabilityRequest => BatchGetAvailabilityResponse,
+    get_seat_states: GetSeatStatesRequest => GetSeatStatesResponse,
+    list_facts: ListFactsRequest => ListFactsResponse,
+}
