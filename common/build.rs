@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use prost::Message;
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script its folders this way")]
 fn main() -> anyhow::Result<()> {
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../proto");
     println!("cargo:rerun-if-changed={}", root.display());

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
 
-#[allow(dead_code, reason = "each test binary uses its own part of the harness")]
 mod harness;
 
 use std::fs;
@@ -10,7 +9,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{EVENTIX, PATIENCE, Product, eventix, plans, run_file, text, token};
+use harness::{EVENTIX, PATIENCE, Product, eventix, eventually, plans, run_file, text, token};
 use serde_json::{Value, json};
 
 const EVENTS: &str = "{ events(first: 50) { edges { node { id title perCustomerLimit status
@@ -109,7 +108,8 @@ async fn a_product_tells_where_it_is_keeps_its_folder_and_survives_a_restart() {
 
     assert_eq!(run["pid"], product.pid());
     assert_eq!(run["http"], product.http.to_string());
-    assert!(product.stdout().contains(&format!("http://{}/graphql", product.http)), "{}", product.stdout());
+    let banner = || product.stdout().contains(&format!("http://{}/graphql", product.http)).then_some(());
+    eventually("the first lines", PATIENCE, async || banner()).await;
 
     let second = product.command(&["up", "--listen", "127.0.0.1:0", "--grpc-base-port", "0"]);
     assert_eq!(second.status.code(), Some(1));

@@ -202,9 +202,11 @@ pub trait ServiceTokens: Send + Sync {
 pub fn install_crypto() {
     static ONCE: Once = Once::new();
     static PROVIDER: CryptoProvider = CryptoProvider {
-        signer_factory: |algorithm, key| match algorithm {
-            Algorithm::RS256 => Ok(Box::new(Rs256Signer(key.clone())) as Box<dyn JwtSigner>),
-            _ => Err(new_error(JwtErrorKind::InvalidAlgorithm)),
+        signer_factory: |algorithm, key| {
+            if *algorithm != Algorithm::RS256 {
+                return Err(new_error(JwtErrorKind::InvalidAlgorithm));
+            }
+            Ok(Box::new(Rs256Signer(key.clone())) as Box<dyn JwtSigner>)
         },
         verifier_factory: rs256_verifier,
         key_utils: KeyUtils::new_unimplemented(),

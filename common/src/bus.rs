@@ -2,7 +2,8 @@
 //! Every call here is bounded; every failure drops the connection it came from.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rskafka::BackoffConfig;
@@ -10,16 +11,20 @@ use rskafka::client::error::{Error as KafkaError, ProtocolError};
 use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::Record;
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
-/// Time one call may take, its retries included.
+/// Time one call may take, connecting and retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a producer's call is tried again: less than [`CALL_TIMEOUT`], so that the last failure is told, not a timeout.
+const RETRY_DEADLINE: Duration = Duration::from_secs(8);
 /// A client that has not succeeded for this long is replaced.
 const CLIENT_STALE_AFTER: Duration = Duration::from_secs(15);
 /// Bytes one fetch may bring.
 const FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
 /// Copies of each partition that a created topic asks for; brokers with more nodes have topics created beforehand.
 const REPLICATION: i16 = 1;
+/// Pause between looks for a topic that was created but is not known everywhere yet.
+const TOPIC_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the log did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,13 @@ pub enum BusError {
         /// How many it must have.
         wanted: usize,
     },
+}
+
+impl BusError {
+    /// Whether the topic is not there: a broker that lost its data, or one that has not heard of it yet.
+    pub fn is_unknown_topic(&self) -> bool {
+        matches!(self, Self::Kafka(_, error) if is(error, ProtocolError::UnknownTopicOrPartition))
+    }
 }
 
 /// A record to put on the log.
@@ -81,15 +93,16 @@ impl Bus {
         Self { brokers: brokers.split(',').map(|b| b.trim().to_owned()).collect() }
     }
 
-    async fn client(&self) -> Result<Client, BusError> {
+    /// A client that tries its calls again for as long as `retry`.
+    async fn client(&self, retry: Duration) -> Result<Client, BusError> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(1),
             base: 2.0,
-            deadline: Some(CALL_TIMEOUT),
+            deadline: Some(retry),
         };
         let builder = ClientBuilder::new(self.brokers.clone()).client_id("eventix").backoff_config(backoff);
-        bounded("connect", CALL_TIMEOUT, builder.build()).await
+        builder.build().await.map_err(failed("connect"))
     }
 
     /// Creates a topic unless it exists, and checks its number of partitions.
@@ -97,25 +110,22 @@ impl Bus {
     /// # Errors
     /// [`BusError::Partitions`] when it exists with another number: order per aggregate would break.
     pub async fn ensure_topic(&self, topic: &str, partitions: i32) -> Result<(), BusError> {
-        let client = self.client().await?;
-        let find = || async {
-            let topics = bounded("list topics", CALL_TIMEOUT, client.list_topics()).await?;
-            Ok::<_, BusError>(topics.into_iter().find(|t| t.name == topic).map(|t| t.partitions.len()))
-        };
-        if find().await?.is_none() {
-            let controller = client.controller_client().map_err(|e| BusError::Kafka("controller", Box::new(e)))?;
-            let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-            let created = controller.create_topic(topic, partitions, REPLICATION, timeout_ms);
-            match bounded("create topic", CALL_TIMEOUT, created).await {
-                Err(BusError::Kafka(_, error)) if is(&error, ProtocolError::TopicAlreadyExists) => {}
-                other => other?,
+        let found = within("ensure topic", CALL_TIMEOUT, async {
+            let client = self.client(RETRY_DEADLINE).await?;
+            if let Some(found) = partitions_of(&client, topic).await? {
+                return Ok(found);
             }
-        }
+            create_topic(&client, topic, partitions).await?;
+            loop {
+                if let Some(found) = partitions_of(&client, topic).await? {
+                    return Ok(found);
+                }
+                tokio::time::sleep(TOPIC_PAUSE).await;
+            }
+        })
+        .await?;
         let wanted = usize::try_from(partitions).unwrap_or(0);
-        match find().await? {
-            Some(found) if found == wanted => Ok(()),
-            found => Err(BusError::Partitions { topic: topic.to_owned(), found: found.unwrap_or(0), wanted }),
-        }
+        if found == wanted { Ok(()) } else { Err(BusError::Partitions { topic: topic.to_owned(), found, wanted }) }
     }
 
     /// A producer to one topic; connects when used.
@@ -124,10 +134,30 @@ impl Bus {
     }
 
     /// Opens one partition for reading, on a connection of its own: brokers answer a connection's requests in order, and a
-    /// long poll would hold up the others.
+    /// long poll would hold up the others. It never reconnects by itself: what answers then may be another log, so the
+    /// reader has to open again and compare.
     pub async fn open(&self, topic: &str, partition: i32) -> Result<PartitionLog, BusError> {
-        let client = self.client().await?;
-        Ok(PartitionLog { client: partition_client(&client, topic, partition).await? })
+        within("open partition", CALL_TIMEOUT, async {
+            let client = self.client(Duration::ZERO).await?;
+            let client = open_partition(&client, topic, partition).await?;
+            Ok(PartitionLog { client, end: AtomicI64::new(0) })
+        })
+        .await
+    }
+}
+
+async fn partitions_of(client: &Client, topic: &str) -> Result<Option<usize>, BusError> {
+    let topics = client.list_topics().await.map_err(failed("list topics"))?;
+    let found = topics.into_iter().find(|t| t.name == topic).map(|t| t.partitions.len());
+    Ok(found.filter(|partitions| *partitions > 0))
+}
+
+async fn create_topic(client: &Client, topic: &str, partitions: i32) -> Result<(), BusError> {
+    let controller = client.controller_client().map_err(failed("controller"))?;
+    let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+    match controller.create_topic(topic, partitions, REPLICATION, timeout_ms).await {
+        Err(error) if is(&error, ProtocolError::TopicAlreadyExists) => Ok(()),
+        other => other.map_err(failed("create topic")),
     }
 }
 
@@ -139,14 +169,14 @@ pub struct Producer {
 }
 
 struct ProducerState {
-    client: Option<Arc<Client>>,
+    client: Arc<OnceCell<Client>>,
     partitions: HashMap<i32, Arc<PartitionClient>>,
     last_success: Instant,
 }
 
 impl ProducerState {
     fn fresh() -> Self {
-        Self { client: None, partitions: HashMap::new(), last_success: Instant::now() }
+        Self { client: Arc::default(), partitions: HashMap::new(), last_success: Instant::now() }
     }
 }
 
@@ -154,82 +184,100 @@ impl Producer {
     /// Appends records to a partition, in order, and returns their offsets once the broker has acknowledged them.
     /// After an error any of them may still be there.
     pub async fn produce(&self, partition: i32, records: Vec<Outgoing>) -> Result<Vec<i64>, BusError> {
-        let client = self.partition(partition).await?;
         let records = records.into_iter().map(to_kafka).collect();
-        let produced = bounded("produce", CALL_TIMEOUT, client.produce(records, Compression::NoCompression)).await;
-        let mut state = self.state.lock().await;
+        let produced = within("produce", CALL_TIMEOUT, async {
+            let client = self.partition(partition).await?;
+            client.produce(records, Compression::NoCompression).await.map_err(failed("produce"))
+        })
+        .await;
+        let mut state = self.state();
         match &produced {
             Ok(_) => state.last_success = Instant::now(),
             Err(_) if state.last_success.elapsed() > CLIENT_STALE_AFTER => *state = ProducerState::fresh(),
             Err(_) => {
-                state.partitions.remove(&partition);
+                // Not even opened: what the client believes about the brokers may be at fault.
+                if state.partitions.remove(&partition).is_none() {
+                    state.client = Arc::default();
+                }
             }
         }
         produced
     }
 
     async fn partition(&self, partition: i32) -> Result<Arc<PartitionClient>, BusError> {
-        let mut state = self.state.lock().await;
-        if let Some(client) = state.partitions.get(&partition) {
-            return Ok(client.clone());
-        }
-        let client = match &state.client {
-            Some(client) => client.clone(),
-            None => Arc::new(self.bus.client().await?),
+        let connecting = {
+            let state = self.state();
+            if let Some(client) = state.partitions.get(&partition) {
+                return Ok(client.clone());
+            }
+            state.client.clone()
         };
-        state.client = Some(client.clone());
-        let opened = partition_client(&client, &self.topic, partition).await;
-        if opened.is_err() {
-            state.client = None;
-        }
-        let opened = Arc::new(opened?);
-        state.partitions.insert(partition, opened.clone());
+        let client = connecting.get_or_try_init(|| self.bus.client(RETRY_DEADLINE)).await?;
+        let opened = Arc::new(open_partition(client, &self.topic, partition).await?);
+        self.state().partitions.insert(partition, opened.clone());
         Ok(opened)
+    }
+
+    fn state(&self) -> MutexGuard<'_, ProducerState> {
+        self.state.lock().expect("no holder of this lock panics")
     }
 }
 
 /// One partition, open for reading.
 pub struct PartitionLog {
     client: PartitionClient,
+    end: AtomicI64,
 }
 
 impl PartitionLog {
     /// Records from `offset` on, waiting up to `max_wait` for the first.
+    ///
+    /// # Errors
+    /// [`BusError::OutOfRange`] from brokers that say so; some answer with nothing instead.
     pub async fn fetch(&self, offset: i64, max_wait: Duration) -> Result<Vec<Incoming>, BusError> {
         let max_wait_ms = i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX);
-        let fetched = self.client.fetch_records(offset, 1..FETCH_BYTES_MAX, max_wait_ms);
-        match bounded("fetch", CALL_TIMEOUT + max_wait, fetched).await {
-            Ok((records, _)) => Ok(records.into_iter().map(|r| from_kafka(r.offset, r.record)).collect()),
-            Err(BusError::Kafka(_, error)) if is(&error, ProtocolError::OffsetOutOfRange) => {
-                Err(BusError::OutOfRange(offset))
+        let fetched = within("fetch", CALL_TIMEOUT + max_wait, async {
+            match self.client.fetch_records(offset, 1..FETCH_BYTES_MAX, max_wait_ms).await {
+                Err(error) if is(&error, ProtocolError::OffsetOutOfRange) => Err(BusError::OutOfRange(offset)),
+                other => other.map_err(failed("fetch")),
             }
-            Err(other) => Err(other),
-        }
+        });
+        let (records, end) = fetched.await?;
+        self.end.store(end, Ordering::Relaxed);
+        Ok(records.into_iter().map(|r| from_kafka(r.offset, r.record)).collect())
+    }
+
+    /// The offset the next record will get, as the last fetch told.
+    pub fn end(&self) -> i64 {
+        self.end.load(Ordering::Relaxed)
     }
 
     /// The first offset kept, and the one the next record will get.
     pub async fn range(&self) -> Result<(i64, i64), BusError> {
-        let earliest = bounded("earliest offset", CALL_TIMEOUT, self.client.get_offset(OffsetAt::Earliest)).await?;
-        let latest = bounded("latest offset", CALL_TIMEOUT, self.client.get_offset(OffsetAt::Latest)).await?;
-        Ok((earliest, latest))
+        within("offsets", CALL_TIMEOUT, async {
+            let earliest = self.client.get_offset(OffsetAt::Earliest).await.map_err(failed("earliest offset"))?;
+            let latest = self.client.get_offset(OffsetAt::Latest).await.map_err(failed("latest offset"))?;
+            Ok((earliest, latest))
+        })
+        .await
     }
 }
 
-async fn partition_client(client: &Client, topic: &str, partition: i32) -> Result<PartitionClient, BusError> {
+async fn open_partition(client: &Client, topic: &str, partition: i32) -> Result<PartitionClient, BusError> {
     let opening = client.partition_client(topic, partition, UnknownTopicHandling::Error);
-    bounded("open partition", CALL_TIMEOUT, opening).await
+    opening.await.map_err(failed("open partition"))
 }
 
-async fn bounded<T>(
+async fn within<T>(
     what: &'static str,
     limit: Duration,
-    call: impl Future<Output = Result<T, KafkaError>>,
+    call: impl Future<Output = Result<T, BusError>>,
 ) -> Result<T, BusError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(BusError::Kafka(what, Box::new(error))),
-        Err(_) => Err(BusError::Timeout(what)),
-    }
+    tokio::time::timeout(limit, call).await.unwrap_or(Err(BusError::Timeout(what)))
+}
+
+fn failed(what: &'static str) -> impl Fn(KafkaError) -> BusError {
+    move |error| BusError::Kafka(what, Box::new(error))
 }
 
 fn is(error: &KafkaError, wanted: ProtocolError) -> bool {

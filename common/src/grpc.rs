@@ -56,6 +56,7 @@ impl Server {
 
     /// Adds a generated service.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "adds a service, not a number")]
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: Service<http::Request<Body>, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
@@ -121,11 +122,11 @@ fn nodelay(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::R
 /// # Errors
 /// Names the address, and says so when it is taken.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            anyhow::anyhow!("{address} is already in use: stop what listens there or choose another port")
+    TcpListener::bind(address).await.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            return anyhow::anyhow!("{address} is already in use: stop what listens there or choose another port");
         }
-        _ => anyhow::anyhow!("cannot listen on {address}: {error}"),
+        anyhow::anyhow!("cannot listen on {address}: {error}")
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -19,6 +20,8 @@ mod relay;
 
 pub use relay::{Relay, lease_name as relay_lease_name};
 
+/// Facts written by one statement: databases bound the number of parameters.
+const INSERT_ROWS_MAX: usize = 500;
 /// Most facts one `ListFacts` page carries.
 const LIST_PAGE_MAX: u32 = 500;
 /// Bytes of one `ListFacts` page: well below the message limit.
@@ -71,6 +74,19 @@ impl Outbox {
         }
         let carrier = serde_json::to_string(&telemetry::carry()).expect("a map of strings");
         let now = self.db.now(transaction).await?;
+        for facts in facts.chunks(INSERT_ROWS_MAX) {
+            self.insert(transaction, facts, &carrier, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        transaction: &impl ConnectionTrait,
+        facts: &[NewFact],
+        carrier: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), DbErr> {
         let sql = format!(
             "INSERT INTO outbox (id, aggregate_id, sequence, log_partition, kind, value, carrier, occurred_at) VALUES {}",
             rows_of_placeholders(facts.len(), 8, 1)
@@ -89,7 +105,7 @@ impl Outbox {
                 partition_of(fact.aggregate_id).into(),
                 fact.kind.clone().into(),
                 value.into(),
-                carrier.clone().into(),
+                carrier.into(),
                 now.timestamp_micros().into(),
             ]);
         }

@@ -36,6 +36,8 @@ const SHARED: &[&str] = &[
         processed_at bigint NOT NULL,
         PRIMARY KEY (consumer, fact_id)
     )",
+    // Serves cleaning up.
+    "CREATE INDEX inbox_processed ON inbox (processed_at)",
     // The last sequence taken per producer and aggregate.
     "CREATE TABLE watermarks (
         consumer text NOT NULL,
@@ -76,6 +78,8 @@ const SHARED: &[&str] = &[
         decided_by text,
         settled_at bigint
     )",
+    // Serves the intake: whether a fact stands behind a dead letter.
+    "CREATE INDEX dead_letters_unsettled ON dead_letters (consumer, producer, aggregate_id) WHERE settled_at IS NULL",
     // Who works on what, until when by the database's clock.
     "CREATE TABLE leases (
         name text PRIMARY KEY,
@@ -83,7 +87,8 @@ const SHARED: &[&str] = &[
         epoch bigint NOT NULL,
         expires_at bigint NOT NULL
     )",
-    // Where each consumer stands; `last_fact_id` stood at `next_offset - 1`. `incarnation` grows when the log is found to be
+    // Where each consumer stands; `last_fact_id` stood at `next_offset - 1`
+    // (for a record that is no fact, an id made of its hash). `incarnation` grows when the log is found to be
     // another one; `recovering` until the producer was then asked for everything.
     "CREATE TABLE consumer_offsets (
         consumer text NOT NULL,

@@ -22,7 +22,8 @@ pub struct TestDb {
 }
 
 enum Home {
-    Folder(TempDir),
+    /// Held for its drop, which removes the folder.
+    Folder { _folder: TempDir },
     Server { url: String, database: String },
 }
 
@@ -35,7 +36,7 @@ impl TestDb {
         let folder = TempDir::new().expect("a temporary folder");
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
         let db = Db::connect(&url, 1).await.expect("a new SQLite file opens");
-        Self { db, url, home: Home::Folder(folder) }
+        Self { db, url, home: Home::Folder { _folder: folder } }
     }
 
     /// A new database on the PostgreSQL server that the test run provides.

@@ -55,7 +55,7 @@ pub struct Limits {
     pub directives: u64,
     /// Fields and fragment uses, fragments counted where they are used. Default 2,000.
     pub selections: u64,
-    /// Fields that may be answered: those inside a list count once per row asked for, a seat map counts 500. Default 20,000.
+    /// Fields that may be answered: those inside a list count once per row asked for, a seat map counts 500. Default 100,000.
     pub complexity: u64,
 }
 
@@ -88,7 +88,7 @@ impl Default for Limits {
             root_fields: 20,
             directives: 20,
             selections: 2_000,
-            complexity: 20_000,
+            complexity: 100_000,
         }
     }
 }

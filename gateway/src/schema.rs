@@ -28,5 +28,5 @@ pub fn build(open: bool) -> Schema {
 
 /// The schema as text, as it stands in `gateway/schema.graphql`.
 pub fn sdl() -> String {
-    build(true).sdl_with_options(SDLExportOptions::new().use_space_ident())
+    build(true).sdl_with_options(SDLExportOptions::new().use_space_ident().prefer_single_line_descriptions())
 }

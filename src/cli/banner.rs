@@ -27,26 +27,27 @@ struct Example {
     seats: [PlanSeat; 2],
 }
 
-/// Prints what a newcomer needs next.
-pub(super) async fn print(
+/// What a newcomer needs next.
+pub(super) async fn text(
     folder: &Folder,
     temporary: bool,
     run: &RunFile,
     issuer: &Arc<DevIssuer>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let admin = issuer.mint("admin", Role::Admin)?;
     let alice = issuer.mint("alice", Role::Customer)?;
     let example = example(run, &admin).await?;
-    println!("{}", places(folder, temporary, run));
-    println!("Tokens, good for 24 hours (more: eventix token --user NAME --role Customer|Admin):\n");
-    println!("  ALICE={alice}\n  ADMIN={admin}\n");
-    println!("Try, in another terminal, after pasting the tokens:\n");
-    println!("{}", listing(run));
-    if let Some(example) = example {
-        println!("{}", booking(run, &example));
-    }
-    println!("Ctrl-C stops it; what is under way is finished first.");
-    Ok(())
+    let booking = example(run, &admin).await?.map(|example| booking(run, &example)).unwrap_or_default();
+    Ok(format!(
+        "{places}\n\
+         Tokens, good for 24 hours (more: eventix token --user NAME --role Customer|Admin):\n\n\
+         \x20 ALICE={alice}\n\x20 ADMIN={admin}\n\n\
+         Try, in another terminal, after pasting the tokens:\n\n\
+         {listing}\n{booking}\n\
+         Ctrl-C stops it; what is under way is finished first.",
+        places = places(folder, temporary, run),
+        listing = listing(run),
+    ))
 }
 
 fn places(folder: &Folder, temporary: bool, run: &RunFile) -> String {

@@ -93,7 +93,7 @@ pub(super) fn catalog_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) 
         booking_endpoint: http(mesh.booking),
         ..catalog::Config::default()
     };
-    settings("catalog", defaults, file)
+    settings("catalog", defaults, file, catalog::Config::validate)
 }
 
 pub(super) fn booking_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<booking::Config> {
@@ -104,7 +104,7 @@ pub(super) fn booking_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) 
         payment_endpoint: http(mesh.payment),
         ..booking::Config::default()
     };
-    settings("booking", defaults, file)
+    settings("booking", defaults, file, booking::Config::validate)
 }
 
 pub(super) fn payment_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<payment::Config> {
@@ -115,7 +115,7 @@ pub(super) fn payment_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) 
         booking_endpoint: http(mesh.booking),
         ..payment::Config::default()
     };
-    settings("payment", defaults, file)
+    settings("payment", defaults, file, payment::Config::validate)
 }
 
 pub(super) fn gateway_config(mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<gateway::Config> {
@@ -125,15 +125,18 @@ pub(super) fn gateway_config(mesh: &Mesh, file: Option<&Path>) -> anyhow::Result
         payment_endpoint: http(mesh.payment),
         ..gateway::Config::default()
     };
-    settings("gateway", defaults, file)
+    settings("gateway", defaults, file, gateway::Config::validate)
 }
 
+/// Defaults, file and environment, checked: bad settings stop a start before it begins.
 fn settings<T: serde::Serialize + serde::de::DeserializeOwned>(
     service: &str,
     defaults: T,
     file: Option<&Path>,
+    validate: fn(&T) -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
-    Ok(load(service, defaults, file).map_err(BadSettings)?)
+    let checked = load(service, defaults, file).and_then(|config| validate(&config).map(|()| config));
+    Ok(checked.map_err(BadSettings)?)
 }
 
 pub(super) fn catalog(args: &ServiceArgs) -> anyhow::Result<()> {

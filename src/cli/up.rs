@@ -207,7 +207,8 @@ pub(super) fn host(listener: TcpListener, issuer: &Arc<DevIssuer>, instance: &st
 async fn open(home: &Home, run: &RunFile, issuer: &Arc<DevIssuer>) -> anyhow::Result<RunFileGuard> {
     ready::wait(run).await?;
     demo::make(run, issuer).await.context("making demo data")?;
+    let first_lines = banner::text(&home.folder, home.temporary.is_some(), run, issuer).await?;
     let told = home.folder.tell(run)?;
-    banner::print(&home.folder, home.temporary.is_some(), run, issuer).await?;
+    println!("{first_lines}");
     Ok(told)
 }

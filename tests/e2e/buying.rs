@@ -151,7 +151,8 @@ async fn cancelling_an_event_ends_its_bookings_and_refunds_them() {
     shop.until("alice", &sold, "CONFIRMED").await;
     let held = shop.hold("bob", &event, &free[1..2], "hold").await.unwrap().id();
 
-    let query = "mutation($input: CancelEventInput!) { cancelEvent(input: $input) { event { status } userErrors { code } } }";
+    let query =
+        "mutation($input: CancelEventInput!) { cancelEvent(input: $input) { event { status } userErrors { code } } }";
     let data = shop.data(Some(("admin", Role::Admin)), query, json!({"input": {"eventId": event}})).await;
     assert_eq!(data["cancelEvent"]["event"]["status"], "CANCELLED", "{data}");
 

@@ -80,10 +80,16 @@ impl Shop {
     }
 
     /// One exchange: HTTP status and answer, or why there is none.
-    pub async fn post(&self, user: Option<(&str, Role)>, query: &str, variables: Value) -> anyhow::Result<(StatusCode, Value)> {
+    pub async fn post(
+        &self,
+        user: Option<(&str, Role)>,
+        query: &str,
+        variables: Value,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let address = *self.address.read().unwrap();
         let body = json!({"query": query, "variables": variables}).to_string();
-        let mut request = http::Request::post(format!("http://{address}/graphql")).header("content-type", "application/json");
+        let mut request =
+            http::Request::post(format!("http://{address}/graphql")).header("content-type", "application/json");
         if let Some((user, role)) = user {
             request = request.header("authorization", format!("Bearer {}", self.issuer.mint(user, role)?));
         }
@@ -123,7 +129,14 @@ impl Shop {
     }
 
     /// Holds places of one area.
-    pub async fn hold_places(&self, user: &str, event: &str, area: &str, quantity: u32, key: &str) -> anyhow::Result<Answer> {
+    pub async fn hold_places(
+        &self,
+        user: &str,
+        event: &str,
+        area: &str,
+        quantity: u32,
+        key: &str,
+    ) -> anyhow::Result<Answer> {
         let areas = json!([{"areaId": area, "quantity": quantity}]);
         let input = json!({"eventId": event, "seatIds": [], "areas": areas, "idempotencyKey": key});
         self.mutate(user, "holdSeats", input).await
@@ -171,7 +184,8 @@ impl Shop {
 
     /// Every seat of an event, in plan order.
     pub async fn seats(&self, event: &str) -> Vec<Seat> {
-        let query = "query($id: ID!) { event(id: $id) { seatMap { zones { rows { seats { id status accessible } } } } } }";
+        let query =
+            "query($id: ID!) { event(id: $id) { seatMap { zones { rows { seats { id status accessible } } } } } }";
         let data = self.data(None, query, json!({"id": event})).await;
         let zones = data["event"]["seatMap"]["zones"].as_array().unwrap();
         let rows = zones.iter().flat_map(|zone| zone["rows"].as_array().unwrap());

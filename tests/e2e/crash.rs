@@ -106,7 +106,10 @@ async fn killed_three_times_with_a_hundred_bookings_in_flight() {
             customer.pay(&id, "tok_approve").await;
             bookings.push((customer, id));
         }
-        println!("round {round}: {unanswered} holds unanswered, {in_paying} PAYING, {} calls cut", cut.load(Ordering::SeqCst));
+        println!(
+            "round {round}: {unanswered} holds unanswered, {in_paying} PAYING, {} calls cut",
+            cut.load(Ordering::SeqCst)
+        );
         assert!(unanswered >= 10 && in_paying >= 10, "too little was in flight: {unanswered}, {in_paying}");
         for (customer, id) in &bookings {
             assert_eq!(customer.hold().await, *id, "the same key gives the same booking");
@@ -154,7 +157,8 @@ async fn data_survives_a_clean_restart() {
 
 #[tokio::test]
 async fn a_wiped_broker_heals_by_itself() {
-    let mut product = Product::start_with(&[], &[("EVENTIX_BOOKING__WAITING", "3s"), ("EVENTIX_PAYMENT__WAITING", "3s")]);
+    let mut product =
+        Product::start_with(&[], &[("EVENTIX_BOOKING__WAITING", "3s"), ("EVENTIX_PAYMENT__WAITING", "3s")]);
     let shop = Shop::of(&product);
     let event = shop.seated_event().await;
     let free = shop.free_seats(&event).await;

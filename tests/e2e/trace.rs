@@ -162,8 +162,10 @@ fn free_ports() -> u16 {
 }
 
 fn small_plan() -> Vec<u8> {
-    let seat = |n: u32| json!({"seat_guid": format!("s{n}"), "seat_number": n.to_string(),
-        "position": {"x": n * 20, "y": 0}, "category": "Stalls"});
+    let seat = |n: u32| {
+        json!({"seat_guid": format!("s{n}"), "seat_number": n.to_string(),
+        "position": {"x": n * 20, "y": 0}, "category": "Stalls"})
+    };
     let row = json!({"row_number": "A", "position": {"x": 0, "y": 0}, "seats": [seat(1), seat(2)]});
     let zone = json!({"name": "Stalls", "position": {"x": 0, "y": 0}, "rows": [row]});
     let plan = json!({"name": "Small", "categories": [{"name": "Stalls"}], "zones": [zone],
@@ -218,8 +220,10 @@ async fn the_trace_goes_on_when_the_relay_runs_after_a_restart() {
     let event = publish(base, &caller("admin", Role::Admin)).await;
 
     let channel = MeshChannel::new("booking", &format!("http://127.0.0.1:{}", base + 1)).unwrap();
-    let seat = eventually("a seat", SAGA, async || first_seat(base, &caller("alice", Role::Customer), &event).await).await;
-    let hold = HoldSeatsRequest { event_id: event, seat_ids: vec![seat], request_id: "hold".into(), ..Default::default() };
+    let seat =
+        eventually("a seat", SAGA, async || first_seat(base, &caller("alice", Role::Customer), &event).await).await;
+    let hold =
+        HoldSeatsRequest { event_id: event, seat_ids: vec![seat], request_id: "hold".into(), ..Default::default() };
     let alice = caller("alice", Role::Customer);
     BookingServiceClient::new(channel).hold_seats(alice.request(hold)).await.unwrap();
     let trace = eventually("the hold's span", SAGA, async || {

@@ -2,6 +2,8 @@
 //!
 //! Ports are free ones and the folder is temporary, so tests run beside each other and beside a running Eventix.
 
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+
 pub mod plans;
 
 use std::fs::{self, File};

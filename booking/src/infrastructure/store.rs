@@ -12,13 +12,15 @@ use common::requests::{self, Claim, RequestKey};
 use moka::future::Cache;
 use sea_orm::{DatabaseTransaction, DbErr};
 
+use self::write::Because;
 use super::ticket_key::TicketKey;
-use crate::domain::booking::{Booking, CommandError, Decision, EventCheck, Terms};
+use crate::domain::booking::{Booking, BookingState, CommandError, Decision, EventCheck, Terms};
 use crate::domain::offer::Offer;
 
 mod claims;
 mod events;
 mod hold;
+mod places;
 mod read;
 mod refunds;
 mod rows;
@@ -29,6 +31,7 @@ pub use events::KnownEvent;
 pub use hold::{HoldOrder, HoldOutcome};
 pub use read::{Availability, Listing, SeatStates};
 pub use rows::{Stored, Ticket};
+pub use write::WriteError;
 
 /// Seats of all offers kept in memory together: about 100 bytes each.
 const CACHED_SEATS_MAX: u64 = 500_000;
@@ -109,16 +112,13 @@ impl Store {
             Claim::Answered(answer) => return Ok(Outcome::Replayed(answer)),
             Claim::Different => return Err(TransitionError::RequestConflict),
         }
-        let Some(booking) = self.lock(&transaction, command.booking).await? else {
-            return Err(TransitionError::NotFound);
-        };
-        if !(command.may_act)(&booking.customer_id) {
-            return Err(TransitionError::NotFound);
-        }
+        let booking = self.lock(&transaction, command.booking).await?;
+        let booking = booking.filter(|found| (command.may_act)(&found.customer_id)).ok_or(TransitionError::NotFound)?;
         let now = self.db.now(&transaction).await?;
         let event = self.event_check(&transaction, booking.event_id).await?;
         let decision = decide(&booking, event, now)?;
-        self.write(&transaction, &booking, decision, command.key.operation(), command.actor, now).await?;
+        let because = Because { cause: command.key.operation(), actor: command.actor, now };
+        self.write(&transaction, &booking, decision, because).await.map_err(|error| refused_late(&booking, error))?;
         let stored = self.stored(&transaction, command.booking).await?.ok_or(TransitionError::NotFound)?;
         requests::answer(&self.db, &transaction, command.key, (command.answer)(&stored)).await?;
         transaction.commit().await?;
@@ -126,7 +126,7 @@ impl Store {
         Ok(Outcome::Done(stored))
     }
 
-    /// Runs the sweeper's or a fact's transition inside `transaction`; `decide` says `None` when there is nothing to do.
+    /// Writes the sweeper's or a fact's transition inside `transaction`.
     pub async fn transit(
         &self,
         transaction: &DatabaseTransaction,
@@ -134,9 +134,9 @@ impl Store {
         decision: Decision,
         cause: &str,
         actor: &str,
-    ) -> Result<(), DbErr> {
+    ) -> Result<(), WriteError> {
         let now = self.db.now(transaction).await?;
-        self.write(transaction, booking, decision, cause, actor, now).await
+        self.write(transaction, booking, decision, Because { cause, actor, now }).await
     }
 
     /// Locks a booking's row and reads it.
@@ -161,5 +161,16 @@ impl Store {
         let fence = claims::next_fence(&self.db, transaction).await?;
         let taken = claims::retake(&self.db, transaction, booking, fence, now + self.terms.grace).await?;
         Ok(taken.then_some(fence))
+    }
+}
+
+/// A hold that lapsed between decision and lock, and lost a claim to somebody waiting for that instant, is over.
+fn refused_late(booking: &Booking, error: WriteError) -> TransitionError {
+    match error {
+        WriteError::ClaimsLost(_) if matches!(booking.state, BookingState::Held { .. }) => {
+            CommandError::HoldExpired.into()
+        }
+        WriteError::ClaimsLost(_) => TransitionError::Db(DbErr::Custom(error.to_string())),
+        WriteError::Db(error) => error.into(),
     }
 }

@@ -86,9 +86,11 @@ mod tests {
         assert_eq!(venue().checked().unwrap().name, "Metalist");
     }
 
+    type Spoil = fn(&mut Venue);
+
     #[test]
     fn each_bad_field_is_named() {
-        let cases: [(&str, fn(&mut Venue)); 6] = [
+        let cases: [(&str, Spoil); 6] = [
             ("name", |v| v.name = " ".into()),
             ("city", |v| v.city = "x".repeat(301)),
             ("country", |v| v.country = "ua".into()),

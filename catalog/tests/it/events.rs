@@ -5,7 +5,7 @@ use common::proto::catalog::v1 as proto;
 use tonic::Code;
 
 use crate::on_both_databases;
-use crate::world::{World, price, price_of_area, price_of_seat, refusal};
+use crate::world::{World, price, price_of_area, price_of_seat, refusal, venue_named};
 
 on_both_databases!(
     an_event_lives_from_draft_to_cancelled,
@@ -85,11 +85,8 @@ async fn a_stale_version_is_refused_and_of_two_writers_one_wins(world: World) {
 
 async fn changes_at_the_same_time_leave_no_gap_in_facts_and_offers(world: World) {
     let event = world.on_sale().await;
-    let area = &event.prices.iter().find_map(|price| match &price.target {
-        Some(proto::price::Target::AreaId(id)) => Some(id.clone()),
-        _ => None,
-    });
-    let area = area.as_ref().unwrap();
+    let (terms, _) = world.offer(&event.id, 1).await.unwrap();
+    let area = &terms.areas[0].area_id;
     let reprice = |amount| world.set_prices(&event.id, vec![price("A", amount), price("B", 1), price_of_area(area, 1)]);
 
     let outcomes = tokio::join!(reprice(101), reprice(102), reprice(103), reprice(104));
@@ -120,10 +117,9 @@ async fn publishing_while_booking_is_down_is_unavailable_and_can_be_repeated(wor
 
 async fn impossible_events_are_refused_with_the_field_at_fault(world: World) {
     let plan = world.theatre().await;
-    let elsewhere = world.catalog.clone().create_venue(
-        world.admin.request(proto::CreateVenueRequest { venue: Some(crate::world::venue_named("Elsewhere")) }),
-    );
-    let elsewhere = elsewhere.await.unwrap().into_inner().venue.unwrap().id;
+    let elsewhere = proto::CreateVenueRequest { venue: Some(venue_named("Elsewhere")) };
+    let elsewhere = world.catalog.clone().create_venue(world.admin.request(elsewhere)).await.unwrap();
+    let elsewhere = elsewhere.into_inner().venue.unwrap().id;
     let good = || world.event_on(&plan, "Hamlet", 100);
     let cases: Vec<(&str, proto::NewEvent)> = vec![
         ("title", proto::NewEvent { title: " ".into(), ..good() }),

@@ -5,7 +5,7 @@ use common::proto::catalog::v1 as proto;
 use tonic::{Code, Status};
 
 use crate::on_both_databases;
-use crate::world::{World, header, price, refusal, theatre_file};
+use crate::world::{World, header, price, refusal, theatre_file, venue_named};
 
 on_both_databases!(
     pages_join_without_gaps_or_repeats,
@@ -106,7 +106,7 @@ async fn text_finds_words_of_event_and_venue_and_no_syntax_breaks_it(world: Worl
 async fn filters_narrow_down(world: World) {
     let plan = world.theatre().await;
     let elsewhere = proto::ImportSeatingPlanHeader {
-        venue: Some(proto::Venue { city: "Kyiv".into(), ..crate::world::venue_named("Club") }),
+        venue: Some(proto::Venue { city: "Kyiv".into(), ..venue_named("Club") }),
         ..header("Club")
     };
     let club = world.import(elsewhere, &theatre_file()).await.unwrap().plan.unwrap();

@@ -47,8 +47,6 @@ pub async fn rpc(State(service): State<&'static str>, request: Request, next: Ne
 
 /// Keeps made-up method names out of the labels.
 fn known(method: &str, code: tonic::Code) -> &str {
-    match code {
-        tonic::Code::Unimplemented | tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => "refused",
-        _ => method,
-    }
+    use tonic::Code::{PermissionDenied, Unauthenticated, Unimplemented};
+    if matches!(code, Unimplemented | PermissionDenied | Unauthenticated) { "refused" } else { method }
 }

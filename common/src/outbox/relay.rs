@@ -1,15 +1,15 @@
 //! The relay: publishes committed facts in order per aggregate and marks them after the broker's acknowledgement.
 //! It looks for unpublished rows, never for "id greater than the last": a slow transaction may commit an early row late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sea_orm::{DbErr, Value};
 
 use super::{Outbox, OutboxRow};
-use crate::bus::{Bus, Outgoing, Producer};
+use crate::bus::{Bus, BusError, Outgoing, Producer};
 use crate::db::placeholders;
 use crate::error::chain;
 use crate::lease::{Leases, held_sql};
@@ -19,9 +19,11 @@ use crate::telemetry;
 
 /// Facts published in one round.
 const BATCH: u32 = 500;
+/// Bytes of one produce request: brokers refuse a batch above 1 MiB unless told otherwise. Facts are at most 64 KiB.
+const REQUEST_BYTES_MAX: usize = 512 * 1024;
 /// How often the relay looks by itself: other processes cannot wake it.
 const POLL: Duration = Duration::from_millis(250);
-/// Pause after a failed round.
+/// Pause after a failure; a partition that failed does not hold up the others.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Rows stay as long as the topic keeps its records.
 const RETENTION: chrono::Duration = chrono::Duration::days(7);
@@ -29,6 +31,7 @@ const RETENTION: chrono::Duration = chrono::Duration::days(7);
 /// Publishes one outbox.
 pub struct Relay {
     outbox: Outbox,
+    bus: Bus,
     producer: Producer,
     leases: Arc<Leases>,
 }
@@ -38,53 +41,85 @@ pub fn lease_name(partition: i32) -> String {
     format!("relay:{partition}")
 }
 
-/// Rows of one partition, in order.
-type Shard = Vec<OutboxRow>;
+/// Partitions that failed, and until when they rest.
+type Resting = HashMap<i32, Instant>;
 
 impl Relay {
     /// A relay that publishes the partitions it has leases for.
     pub fn new(outbox: Outbox, bus: &Bus, leases: Arc<Leases>) -> Self {
         let producer = bus.producer(outbox.topic);
-        Self { outbox, producer, leases }
+        Self { outbox, bus: bus.clone(), producer, leases }
     }
 
-    /// Publishes until shutdown.
+    /// Publishes until shutdown. Stopping between the broker's acknowledgement and the mark publishes a fact twice, which
+    /// consumers do not mind.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        while !shutdown.is_cancelled() {
-            let published = match self.round().await {
-                Ok(published) => published,
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "relay round failed");
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                    0
+        let mut resting = Resting::new();
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            never = async {
+                loop {
+                    self.turn(&mut resting).await;
                 }
-            };
-            if published == 0 {
+            } => never,
+        }
+    }
+
+    /// One round, and a pause when nothing was left to do.
+    async fn turn(&self, resting: &mut Resting) {
+        match self.round(resting).await {
+            Ok(0) => {
                 tokio::select! {
-                    () = shutdown.cancelled() => {}
                     () = self.outbox.wake.notified() => {}
                     () = tokio::time::sleep(POLL) => {}
                 }
             }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "relay round failed");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
         }
-        Ok(())
     }
 
-    async fn round(&self) -> Result<usize, DbErr> {
-        let epochs: BTreeMap<i32, i64> =
-            (0..PARTITIONS).filter_map(|p| Some((p, self.leases.epoch(&lease_name(p))?))).collect();
+    /// Publishes what there is, up to a batch; returns how many.
+    async fn round(&self, resting: &mut Resting) -> Result<usize, DbErr> {
+        resting.retain(|_, until| *until > Instant::now());
+        let mine = |p: i32| Some((p, self.leases.epoch(&lease_name(p))?));
+        let epochs: BTreeMap<i32, i64> = (0..PARTITIONS).filter(|p| !resting.contains_key(p)).filter_map(mine).collect();
         if epochs.is_empty() {
             return Ok(0);
         }
-        let mut shards: BTreeMap<i32, Shard> = BTreeMap::new();
+        let mut shards: BTreeMap<i32, Vec<OutboxRow>> = BTreeMap::new();
         for row in self.unpublished(&epochs).await? {
             shards.entry(row.partition).or_default().push(row);
         }
-        let published = join_all(shards.into_iter().map(|(partition, shard)| {
+        let publishing = shards.into_iter().map(|(partition, rows)| {
             let epoch = epochs[&partition];
-            self.publish(partition, epoch, shard)
-        }));
-        published.await.into_iter().sum()
+            async move { (partition, self.publish(partition, epoch, &rows).await) }
+        });
+        let mut published = 0;
+        for (partition, outcome) in join_all(publishing).await {
+            match outcome {
+                Ok(count) => published += count,
+                Err(PublishError::Db(error)) => return Err(error),
+                Err(PublishError::Bus(error)) => {
+                    tracing::warn!(partition, error = %chain(&error), "facts not published yet");
+                    resting.insert(partition, Instant::now() + RETRY_PAUSE);
+                    self.mend_topic(&error).await;
+                }
+            }
+        }
+        Ok(published)
+    }
+
+    /// A broker that lost its data lost the topic too.
+    async fn mend_topic(&self, error: &BusError) {
+        if error.is_unknown_topic()
+            && let Err(error) = self.bus.ensure_topic(self.outbox.topic, PARTITIONS).await
+        {
+            tracing::warn!(topic = self.outbox.topic, error = %chain(&error), "the topic is not there");
+        }
     }
 
     async fn unpublished(&self, epochs: &BTreeMap<i32, i64>) -> Result<Vec<OutboxRow>, DbErr> {
@@ -98,30 +133,33 @@ impl Relay {
         db.query(db.reader(), sql, values).await?.iter().map(OutboxRow::read).collect()
     }
 
-    /// Publishes one partition's rows in one request and marks them; returns how many.
-    async fn publish(&self, partition: i32, epoch: i64, mut shard: Shard) -> Result<usize, DbErr> {
-        // Positions of one aggregate grow with its sequences, because both are given under its row lock; a fact told once
-        // more keeps its old position.
-        shard.sort_by_key(|row| row.position);
-        let records = shard.iter().map(|row| self.record(row)).collect();
-        if let Err(error) = self.producer.produce(partition, records).await {
-            tracing::warn!(partition, error = %chain(&error), "facts not published yet");
-            tokio::time::sleep(RETRY_PAUSE).await;
-            return Ok(0);
+    /// Publishes one partition's rows in their order and marks them; returns how many.
+    ///
+    /// Positions of one aggregate grow with its sequences, because both are given under its row lock; a fact told once
+    /// more keeps its old position.
+    async fn publish(&self, partition: i32, epoch: i64, rows: &[OutboxRow]) -> Result<usize, PublishError> {
+        for request in requests(rows) {
+            let records = request.iter().map(|row| self.record(row)).collect();
+            self.producer.produce(partition, records).await?;
+            if self.mark(partition, epoch, request).await? == 0 {
+                self.leases.lost(&lease_name(partition));
+                break;
+            }
         }
+        Ok(rows.len())
+    }
+
+    async fn mark(&self, partition: i32, epoch: i64, rows: &[OutboxRow]) -> Result<u64, DbErr> {
         let db = &self.outbox.db;
         let sql = format!(
             "UPDATE outbox SET published_at = {} WHERE {} AND position IN ({})",
             db.now_sql(),
             held_sql("$1", "$2"),
-            placeholders(shard.len(), 3)
+            placeholders(rows.len(), 3)
         );
         let mut values: Vec<Value> = vec![lease_name(partition).into(), epoch.into()];
-        values.extend(shard.iter().map(|row| row.position.into()));
-        if db.execute(db.writer(), sql, values).await? == 0 {
-            self.leases.lost(&lease_name(partition));
-        }
-        Ok(shard.len())
+        values.extend(rows.iter().map(|row| row.position.into()));
+        db.execute(db.writer(), sql, values).await
     }
 
     /// The record of a fact; publishing is a span of the trace that wrote the row, however much later.
@@ -145,6 +183,31 @@ impl Relay {
             headers: self.outbox.headers(row, carrier),
         }
     }
+}
+
+/// Why a partition was not published.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error("the log failed")]
+    Bus(#[from] BusError),
+    #[error("the database failed")]
+    Db(#[from] DbErr),
+}
+
+/// Cuts rows into produce requests that no broker finds too large.
+fn requests(mut rows: &[OutboxRow]) -> Vec<&[OutboxRow]> {
+    let mut requests = Vec::new();
+    while !rows.is_empty() {
+        let mut bytes = 0;
+        let fits = rows.iter().take_while(|row| {
+            bytes += row.value.len();
+            bytes <= REQUEST_BYTES_MAX
+        });
+        let (request, rest) = rows.split_at(fits.count().max(1));
+        requests.push(request);
+        rows = rest;
+    }
+    requests
 }
 
 impl Outbox {

@@ -8,6 +8,7 @@ use common::clock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BigInt(pub i64);
 
+/// A whole number between -2^63 and 2^63 - 1, written as a JSON integer.
 #[Scalar]
 impl ScalarType for BigInt {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -34,6 +35,7 @@ fn integer(value: &Value) -> Option<i64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp(pub DateTime<Utc>);
 
+/// An instant, RFC 3339. Answers are in UTC, for instance `2026-11-23T19:30:00Z`; any offset is understood.
 #[Scalar(name = "DateTime")]
 impl ScalarType for Timestamp {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -78,6 +80,7 @@ impl Timestamp {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Json(pub Value);
 
+/// Any JSON value. Best given as a variable.
 #[Scalar(name = "JSON")]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -86,7 +86,7 @@ impl Range {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
 fn thousandths(number: f32) -> Option<u32> {
-    (0.0..=1.0).contains(&number).then(|| (number * 1000.0) as u32)
+    (0.0..=1.0).contains(&number).then_some((number * 1000.0) as u32)
 }
 
 /// How much a media type is liked, and whether it was named itself: the most specific range decides.

@@ -251,9 +251,10 @@ mod tests {
 
     #[test]
     fn rows_asked_for_multiply_what_is_inside() {
-        let maps = "query($n: Int = 3) { events(first: $n) { edges { node { seatMap { areas { id } } } } } }";
+        let maps = "query($n: Int = 3) { events(first: $n) { edges { node { a: seatMap { areas { id } } b: seatMap { areas { id } } c: seatMap { areas { id } } } } } }";
         assert_eq!(refusal(maps), None);
-        assert_eq!(refusal_with(maps, r#"{"n": 40}"#), over("points of complexity", 20_161, 20_000));
+        let refused = refusal_with(maps, r#"{"n": 100}"#).unwrap();
+        assert!(refused.contains("points of complexity") && refused.contains("100000"), "{refused}");
 
         let wide = "{ events(first: 100) { edges { cursor node { id title startsAt venue { name city } availability { free } } } } }";
         assert_eq!(refusal(wide), None);

@@ -1,5 +1,7 @@
 //! Payment against real databases, a scripted and the simulated provider, and real gRPC.
 
+#![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
+
 mod api;
 mod scripted;
 mod service;

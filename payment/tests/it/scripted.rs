@@ -69,7 +69,13 @@ impl Scripted {
         match self.reply(call, reference).await? {
             Reply::Yes => Ok(Answer::Done),
             Reply::No(code) => Ok(Answer::Refused { code: code.to_owned() }),
-            other => panic!("{other:?} does not answer {call}"),
+            other @ (Reply::Hang
+            | Reply::Break
+            | Reply::NotFound
+            | Reply::Pending
+            | Reply::Approved
+            | Reply::Captured(_)
+            | Reply::Declined(_)) => panic!("{other:?} does not answer {call}"),
         }
     }
 }
@@ -100,7 +106,7 @@ impl Provider for Scripted {
             Reply::Approved => Some(charge(Authorisation::Approved)),
             Reply::Captured(refunds) => Some(Charge { captured: true, refunds, ..charge(Authorisation::Approved) }),
             Reply::Declined(code) => Some(charge(Authorisation::Declined { code: code.to_owned() })),
-            other => panic!("{other:?} is no status"),
+            other @ (Reply::Yes | Reply::No(_) | Reply::Hang | Reply::Break) => panic!("{other:?} is no status"),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::ids::RefundId;
-use payment::application::ports::PaymentStore;
+use payment::application::ports::{Answer, PaymentStore, Provider};
 use payment::domain::{PaymentState, RefundState, StepState};
 use payment::infrastructure::provider::simulated::SimulatedProvider;
 
@@ -182,12 +182,13 @@ async fn a_refund_refused_too_often_is_stuck(world: World) {
 async fn a_crash_between_asking_and_recording_charges_once(world: World) {
     let folder = tempfile::tempdir().unwrap();
     let provider = Arc::new(SimulatedProvider::open(&sqlite_url(&folder, "provider")).await.unwrap());
-    let id = world.requested("tok_timeout_then_approved").await;
-    let running = world.work(provider.clone());
-    world.until_payment(id, |payment| payment.steps[0].tries == 1).await;
-    running.kill().await;
+    let id = world.requested("tok_approve").await;
+    let claim = world.store.claim(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    let answer = provider.authorise(&claim.reference(), claim.step.amount, "tok_approve").await;
+    assert_eq!(answer, Ok(Answer::Done));
     assert_eq!(world.payment(id).await.state, PaymentState::Authorising);
 
+    // The answer is lost with its process; the next life takes the claim over at once.
     let running = world.work(provider);
     world.until(id, PaymentState::Authorised).await;
 

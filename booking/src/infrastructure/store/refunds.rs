@@ -13,15 +13,16 @@ impl Store {
         Ok(())
     }
 
-    /// Closes a refund: `done`, `nothing` or `stuck`.
+    /// Closes a refund of a booking: `done`, `nothing` or `stuck`.
     pub async fn close_refund(
         &self,
         transaction: &DatabaseTransaction,
+        booking: BookingId,
         refund: RefundId,
         state: &'static str,
     ) -> Result<(), DbErr> {
-        let sql = "UPDATE booking_refunds SET state = $2 WHERE id = $1";
-        self.db.execute(transaction, sql, [refund.into(), state.into()]).await?;
+        let sql = "UPDATE booking_refunds SET state = $2 WHERE id = $1 AND booking_id = $3";
+        self.db.execute(transaction, sql, [refund.into(), state.into(), booking.into()]).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use common::db::rows_of_placeholders;
 use common::history::{self, Transition};
-use common::ids::TicketId;
+use common::ids::{BookingId, RefundId, TicketId};
 use common::money::Money;
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
@@ -15,6 +15,28 @@ use crate::infrastructure::wire;
 /// First version of every ticket.
 const TICKET_VERSION: u32 = 1;
 
+/// Why a decision was not written; nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Claims the booking should own are another's.
+    #[error("booking {0} does not own all its claims")]
+    ClaimsLost(BookingId),
+    /// The database's fault.
+    #[error("the database failed")]
+    Db(#[from] DbErr),
+}
+
+/// Why a decision was made, for the history.
+#[derive(Clone, Copy)]
+pub(super) struct Because<'a> {
+    /// A stable word.
+    pub cause: &'a str,
+    /// Who acts.
+    pub actor: &'a str,
+    /// When, by the database's clock.
+    pub now: DateTime<Utc>,
+}
+
 impl Store {
     /// Writes what a decision wants; nothing at all when it wants nothing.
     pub(super) async fn write(
@@ -22,48 +44,40 @@ impl Store {
         transaction: &DatabaseTransaction,
         before: &Booking,
         decision: Decision,
-        cause: &str,
-        actor: &str,
-        now: DateTime<Utc>,
-    ) -> Result<(), DbErr> {
+        because: Because<'_>,
+    ) -> Result<(), WriteError> {
         let Decision { mut next, claims, tickets, facts } = decision;
-        next.fence = self.change_claims(transaction, before, claims, now).await?;
+        next.fence = self.change_claims(transaction, before, claims, because.now).await?;
         match tickets {
             TicketChange::Keep => {}
-            TicketChange::Issue => self.issue_tickets(transaction, &next, now).await?,
+            TicketChange::Issue => self.issue_tickets(transaction, &next, because.now).await?,
             TicketChange::Void => self.void_tickets(transaction, before).await?,
         }
-        for fact in &facts {
-            if let BookingFact::RefundRequested { refund_id, amount, reason } = fact {
-                self.insert_refund(transaction, &next, *refund_id, *amount, reason, now).await?;
-            }
-        }
+        self.tell(transaction, &mut next, &facts, because.now).await?;
         if next != *before {
-            self.update_row(transaction, &next, now).await?;
+            self.update_row(transaction, &next, because.now).await?;
         }
-        self.tell(transaction, &next, before.state.name(), cause, actor, &facts, now).await
+        self.record(transaction, before, &next, because).await?;
+        Ok(())
     }
 
+    /// Returns the fence the booking's claims have afterwards.
     async fn change_claims(
         &self,
         transaction: &DatabaseTransaction,
         before: &Booking,
         change: ClaimChange,
         now: DateTime<Utc>,
-    ) -> Result<i64, DbErr> {
-        let until = match change {
-            ClaimChange::Keep => return Ok(before.fence),
+    ) -> Result<i64, WriteError> {
+        match change {
+            ClaimChange::Keep => Ok(before.fence),
             ClaimChange::GiveBack => {
                 claims::give_back(&self.db, transaction, before, owns_all(before, now)).await?;
-                return Ok(before.fence);
+                Ok(before.fence)
             }
-            ClaimChange::Until(until) => Some(until),
-            ClaimChange::Sell => None,
-        };
-        claims::lock_owned(&self.db, transaction, before).await?;
-        let fence = claims::next_fence(&self.db, transaction).await?;
-        claims::move_all(&self.db, transaction, before, fence, until).await?;
-        Ok(fence)
+            ClaimChange::Until(until) => claims::move_all(&self.db, transaction, before, Some(until)).await,
+            ClaimChange::Sell => claims::move_all(&self.db, transaction, before, None).await,
+        }
     }
 
     async fn update_row(
@@ -75,7 +89,7 @@ impl Store {
         let state = rows::StateColumns::from(&next.state);
         let sql =
             "UPDATE bookings SET state = $2, attempts = $3, sold_attempt = $4, decline_code = $5, cancel_cause = $6,
-            expires_at = $7, grace_until = $8, claims_held = $9, fence = $10, updated_at = $11, asked_at = $11
+            expires_at = $7, grace_until = $8, claims_held = $9, fence = $10, sequence = $11, updated_at = $12, asked_at = $12
             WHERE id = $1";
         let values = [
             next.id.into(),
@@ -88,43 +102,51 @@ impl Store {
             state.grace_until.into(),
             state.claims_held.into(),
             next.fence.into(),
+            next.sequence.into(),
             now.timestamp_micros().into(),
         ];
         self.db.execute(transaction, sql, values).await?;
         Ok(())
     }
 
-    /// Tells facts under the booking's row lock and writes the transition into the history.
-    #[expect(clippy::too_many_arguments, reason = "all of them are columns of one history row")]
+    /// Tells facts in order, under the booking's row lock that makes its sequence grow without gaps.
     async fn tell(
         &self,
         transaction: &DatabaseTransaction,
-        booking: &Booking,
-        from: &'static str,
-        cause: &str,
-        actor: &str,
+        booking: &mut Booking,
         facts: &[BookingFact],
         now: DateTime<Utc>,
     ) -> Result<(), DbErr> {
-        let told: Vec<_> =
-            facts.iter().zip(booking.sequence + 1..).map(|(fact, seq)| wire::fact(booking, fact, seq)).collect();
-        if !told.is_empty() {
-            self.outbox.append(transaction, &told).await?;
-            let sql = "UPDATE bookings SET sequence = sequence + $2 WHERE id = $1";
-            let count = i64::try_from(told.len()).unwrap_or(i64::MAX);
-            self.db.execute(transaction, sql, [booking.id.into(), count.into()]).await?;
+        let mut told = Vec::with_capacity(facts.len());
+        for fact in facts {
+            if let BookingFact::RefundRequested { refund_id, amount, reason } = fact {
+                self.insert_refund(transaction, booking.id, *refund_id, *amount, reason, now).await?;
+            }
+            booking.sequence += 1;
+            told.push(wire::fact(booking, fact, booking.sequence));
         }
-        if from == booking.state.name() {
+        self.outbox.append(transaction, &told).await
+    }
+
+    async fn record(
+        &self,
+        transaction: &DatabaseTransaction,
+        before: &Booking,
+        next: &Booking,
+        because: Because<'_>,
+    ) -> Result<(), DbErr> {
+        let (from, to) = (before.state.name(), next.state.name());
+        if from == to {
             return Ok(());
         }
         let transition = Transition {
             entity: "booking",
-            entity_id: booking.id.0,
+            entity_id: next.id.0,
             from,
-            to: booking.state.name(),
-            cause: cause.to_owned(),
-            actor: actor.to_owned(),
-            at: now.timestamp_micros(),
+            to,
+            cause: because.cause.to_owned(),
+            actor: because.actor.to_owned(),
+            at: because.now.timestamp_micros(),
         };
         history::write(&self.db, transaction, &[transition]).await
     }
@@ -180,8 +202,8 @@ impl Store {
     async fn insert_refund(
         &self,
         transaction: &DatabaseTransaction,
-        booking: &Booking,
-        refund: common::ids::RefundId,
+        booking: BookingId,
+        refund: RefundId,
         amount: Money,
         reason: &str,
         now: DateTime<Utc>,
@@ -190,14 +212,14 @@ impl Store {
             VALUES ($1, $2, $3, $4, 'requested', $5)";
         let values = [
             refund.into(),
-            booking.id.into(),
+            booking.into(),
             amount.amount_minor().into(),
             reason.into(),
             now.timestamp_micros().into(),
         ];
         self.db.execute(transaction, sql, values).await?;
         let sql = "UPDATE booking_items SET refunded_minor = price_minor WHERE booking_id = $1";
-        self.db.execute(transaction, sql, [booking.id.into()]).await?;
+        self.db.execute(transaction, sql, [booking.into()]).await?;
         Ok(())
     }
 }

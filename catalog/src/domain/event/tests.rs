@@ -154,9 +154,11 @@ fn a_cancelled_draft_was_never_shown() {
     assert_eq!(of_published.next.offer_version(), 1);
 }
 
+type Spoil = fn(&mut Details);
+
 #[test]
 fn each_bad_field_is_named() {
-    let cases: [(&str, fn(&mut Details)); 15] = [
+    let cases: [(&str, Spoil); 15] = [
         ("title", |d| d.title = "  ".into()),
         ("title", |d| d.title = "x".repeat(301)),
         ("description", |d| d.description = "x".repeat(10_001)),

@@ -1,5 +1,6 @@
 //! Seating plans, kept between requests: immutable per id, so they are read once and bounded only by memory.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::error::Fault;
 const SEAT_BYTES: usize = size_of::<PlanSeat>() + 32;
 
 /// A plan, compact: seats in plan order, rows and zones as ranges over them.
+#[derive(Default)]
 pub struct Plan {
     /// In plan order.
     pub zones: Vec<PlanZone>,
@@ -116,13 +118,7 @@ struct Building {
     plan: Plan,
     zone: Option<u32>,
     /// Row names and seat numbers repeat all over a plan; each is kept once.
-    names: std::collections::HashMap<String, Name>,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self { zones: vec![], rows: vec![], seats: vec![], categories: vec![], areas: vec![] }
-    }
+    names: HashMap<String, Name>,
 }
 
 impl Building {

@@ -1,0 +1,97 @@
+//! What customers and box offices command: pay, release, cancel.
+
+use chrono::{DateTime, Utc};
+use common::test_token::TestToken;
+
+use super::{Booking, BookingFact, BookingState, CancelCause, ClaimChange, Decision, EventCheck, Terms, TicketChange};
+
+/// Why a command is refused; names the state found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The hold is over.
+    #[error("the hold is over")]
+    HoldExpired,
+    /// Not from this state.
+    #[error("a booking in state {found} cannot be {wanted}")]
+    InvalidState {
+        /// Found.
+        found: &'static str,
+        /// What was wanted, for instance `paid`.
+        wanted: &'static str,
+    },
+    /// The event is off.
+    #[error("the event is cancelled")]
+    EventCancelled,
+    /// Too late to cancel.
+    #[error("the event has started")]
+    EventStarted,
+    /// The provider does not know this token.
+    #[error("unknown payment token")]
+    UnknownToken,
+}
+
+impl Booking {
+    /// Starts an attempt to pay; a total of zero confirms without the provider.
+    pub fn pay(
+        &self,
+        token: &str,
+        event: EventCheck,
+        now: DateTime<Utc>,
+        terms: Terms,
+    ) -> Result<Decision, CommandError> {
+        let expires_at = self.held_until("paid", now)?;
+        if event.cancelled {
+            return Err(CommandError::EventCancelled);
+        }
+        if self.total.is_zero() {
+            return Ok(self.confirm_with(0));
+        }
+        if terms.test_tokens_only && TestToken::parse(token).is_none() {
+            return Err(CommandError::UnknownToken);
+        }
+        let attempt = self.attempts + 1;
+        // Always counted from the hold's own end, so that attempts cannot extend it again and again.
+        let grace_until = expires_at + terms.grace;
+        let mut next = self.clone();
+        next.attempts = attempt;
+        next.decline_code = None;
+        next.state = BookingState::Paying { attempt, expires_at, grace_until, claims_held: true };
+        Ok(Decision {
+            next,
+            claims: ClaimChange::Until(grace_until),
+            tickets: TicketChange::Keep,
+            facts: vec![BookingFact::PaymentRequested { attempt, payment_token: token.to_owned() }],
+        })
+    }
+
+    /// Lets a hold go.
+    pub fn release(&self, now: DateTime<Utc>) -> Result<Decision, CommandError> {
+        self.held_until("released", now)?;
+        Ok(self.end(BookingState::Released, vec![BookingFact::Released]))
+    }
+
+    /// Calls a confirmed booking off for its customer, with all its money back.
+    pub fn cancel(&self, event: EventCheck, now: DateTime<Utc>) -> Result<Decision, CommandError> {
+        let BookingState::Confirmed { attempt } = self.state else {
+            let found = if self.lapsed(now) { BookingState::Expired.name() } else { self.state.name() };
+            return Err(CommandError::InvalidState { found, wanted: "cancelled" });
+        };
+        if event.starts_at <= now {
+            return Err(CommandError::EventStarted);
+        }
+        Ok(self.call_off(CancelCause::Customer, attempt, "cancelled by the customer"))
+    }
+
+    /// The end of a hold that still runs. A lapsed hold is told as expired whether or not the sweeper has come by, so both
+    /// get the same refusal.
+    fn held_until(&self, wanted: &'static str, now: DateTime<Utc>) -> Result<DateTime<Utc>, CommandError> {
+        match self.state {
+            BookingState::Held { expires_at } if expires_at > now => Ok(expires_at),
+            BookingState::Held { .. } | BookingState::Expired => Err(CommandError::HoldExpired),
+            BookingState::Paying { .. }
+            | BookingState::Confirmed { .. }
+            | BookingState::Cancelled { .. }
+            | BookingState::Released => Err(CommandError::InvalidState { found: self.state.name(), wanted }),
+        }
+    }
+}

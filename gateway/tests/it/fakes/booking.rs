@@ -1,0 +1,50 @@
+//! Booking, scripted.
+
+use std::collections::HashMap;
+
+use common::error::{ErrorKind, status};
+use common::proto::booking::v1 as pb;
+use common::proto::booking::v1::booking_service_server::BookingService;
+use tonic::Status;
+
+use super::{Script, fake, page, unused};
+
+fn find(script: &Script, id: &str) -> Result<Option<pb::Booking>, Status> {
+    let booking = script.bookings.lock().unwrap().iter().find(|booking| booking.id == id).cloned();
+    let missing =
+        || status(ErrorKind::NotFound, "NOT_FOUND", format!("booking {id} does not exist"), None, HashMap::new());
+    booking.map(Some).ok_or_else(missing)
+}
+
+fake! { BookingService in pb {
+    hold_seats(HoldSeatsRequest) -> HoldSeatsResponse: |script, _| {
+        Ok(pb::HoldSeatsResponse { booking: script.bookings.lock().unwrap().first().cloned() })
+    };
+    pay_booking(PayBookingRequest) -> PayBookingResponse: |script, request| {
+        Ok(pb::PayBookingResponse { booking: find(script, &request.booking_id)? })
+    };
+    release_booking(ReleaseBookingRequest) -> ReleaseBookingResponse: |script, request| {
+        Ok(pb::ReleaseBookingResponse { booking: find(script, &request.booking_id)? })
+    };
+    cancel_booking(CancelBookingRequest) -> CancelBookingResponse: |script, request| {
+        Ok(pb::CancelBookingResponse { booking: find(script, &request.booking_id)? })
+    };
+    get_booking(GetBookingRequest) -> GetBookingResponse: |script, request| {
+        Ok(pb::GetBookingResponse { booking: find(script, &request.booking_id)? })
+    };
+    list_bookings(ListBookingsRequest) -> ListBookingsResponse: |script, request| {
+        let (bookings, tokens, has_more) =
+            page(&script.bookings.lock().unwrap(), request.page_size, &request.page_token)?;
+        Ok(pb::ListBookingsResponse { bookings, tokens, has_more })
+    };
+    batch_get_availability(BatchGetAvailabilityRequest) -> BatchGetAvailabilityResponse: |script, request| {
+        let known = script.availability.lock().unwrap();
+        let availabilities = request.event_ids.iter().filter_map(|id| known.get(id).cloned()).collect();
+        Ok(pb::BatchGetAvailabilityResponse { availabilities })
+    };
+    get_seat_states(GetSeatStatesRequest) -> GetSeatStatesResponse: |script, _| {
+        Ok(script.seat_states.lock().unwrap().clone())
+    };
+    ensure_offer(EnsureOfferRequest) -> EnsureOfferResponse: |_, _| unused();
+    list_facts(ListFactsRequest) -> ListFactsResponse: |_, _| unused();
+} }

@@ -1,0 +1,16 @@
+//! The gateway over real HTTP and real gRPC, with scripted services behind it.
+
+#![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
+
+mod auth;
+mod embedded;
+mod fakes;
+mod http_rules;
+mod limits;
+mod loaders;
+mod pages;
+mod queries;
+mod refusals;
+mod schema;
+mod seat_map;
+mod world;

@@ -1,0 +1,214 @@
+//! A running gateway in front of scripted services, and a client for it.
+
+use std::sync::{Arc, OnceLock};
+
+use common::auth::Role;
+use common::clock::SystemClock;
+use common::dev_issuer::DevIssuer;
+use common::error::{ErrorKind, status};
+use common::proto::booking::v1 as booking;
+use common::proto::catalog::v1 as catalog;
+use common::proto::common::v1::Money;
+use common::runtime::{Host, Shutdown};
+use common::telemetry::Telemetry;
+use gateway::Config;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use crate::fakes::{self, Script};
+
+/// A gateway and what stands behind it.
+pub struct World {
+    pub script: Arc<Script>,
+    pub issuer: Arc<DevIssuer>,
+    pub base: String,
+    client: Client<HttpConnector, Full<bytes::Bytes>>,
+    stop: Shutdown,
+    services: Shutdown,
+    tasks: JoinSet<()>,
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl World {
+    /// As in the embedded run.
+    pub async fn start() -> Self {
+        Self::with(true, |_| {}).await
+    }
+
+    /// As in production: no development issuer, no introspection.
+    pub async fn closed() -> Self {
+        Self::with(false, |_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn with(embedded: bool, change: impl FnOnce(&mut Config)) -> Self {
+        static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
+        TELEMETRY.get_or_init(|| Telemetry::start("gateway-tests").unwrap());
+        let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
+        let (script, mut tasks) = (Arc::new(Script::default()), JoinSet::new());
+        let (stop, services) = (Shutdown::new(), Shutdown::new());
+        let [catalog_endpoint, booking_endpoint, payment_endpoint] =
+            fakes::start(&script, &issuer.verifier().unwrap(), &mut tasks, &services).await;
+        let mut config = Config { catalog_endpoint, booking_endpoint, payment_endpoint, ..Config::default() };
+        change(&mut config);
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let identity = issuer.identity().unwrap();
+        let host = Host { listener, identity, clock: Arc::new(SystemClock), instance: "test".into() };
+        let (dev, until) = (embedded.then(|| issuer.clone()), stop.clone());
+        tasks.spawn(async move { gateway::serve(config, host, dev, until).await.unwrap() });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { script, issuer, base, client, stop, services, tasks }
+    }
+
+    /// Stops the services, but not the gateway.
+    pub async fn stop_services(&self) {
+        self.services.cancel();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+
+    /// Stops the gateway and waits for it and the services to end.
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        self.services.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+
+    pub fn token(&self, user: &str, role: Role) -> String {
+        self.issuer.mint(user, role).unwrap()
+    }
+
+    pub fn alice(&self) -> String {
+        self.token("alice", Role::Customer)
+    }
+
+    pub fn admin(&self) -> String {
+        self.token("boss", Role::Admin)
+    }
+
+    /// Sends anything.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<bytes::Bytes>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+
+    /// Sends a GraphQL request as JSON.
+    pub async fn post(&self, token: Option<&str>, body: &Value, headers: &[(&str, &str)]) -> Answer {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let mut all = vec![("content-type", "application/json")];
+        all.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+        all.extend_from_slice(headers);
+        self.send(Method::POST, "/graphql", &all, body.to_string()).await
+    }
+
+    /// Executes a document without a token.
+    pub async fn browse(&self, query: &str) -> Value {
+        self.post(None, &json!({"query": query}), &[]).await.json()
+    }
+
+    /// Executes a document with a token.
+    pub async fn ask(&self, token: &str, query: &str) -> Value {
+        self.post(Some(token), &json!({"query": query}), &[]).await.json()
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Code of the first top-level error.
+pub fn code(answer: &Value) -> Option<&str> {
+    answer["errors"][0]["extensions"]["code"].as_str()
+}
+
+/// The n-th well-formed id.
+pub fn id(n: u32) -> String {
+    format!("01900000-0000-7000-8000-{n:012}")
+}
+
+pub fn eur(amount_minor: i64) -> Option<Money> {
+    Some(Money { amount_minor, currency: "EUR".into() })
+}
+
+/// A published event.
+pub fn event(n: u32) -> catalog::Event {
+    catalog::Event {
+        id: id(n),
+        title: format!("Event {n}"),
+        status: catalog::EventStatus::Published.into(),
+        starts_at: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
+        seating_plan_id: id(900),
+        currency: "EUR".into(),
+        price_min: eur(1000),
+        price_max: eur(5000),
+        capacity: 30,
+        version: 3,
+        venue: Some(venue(800)),
+        ..Default::default()
+    }
+}
+
+pub fn venue(n: u32) -> catalog::Venue {
+    catalog::Venue { id: id(n), name: format!("Hall {n}"), time_zone: "Europe/Kyiv".into(), ..Default::default() }
+}
+
+/// A held booking of one seat of event 1.
+pub fn booking(n: u32) -> booking::Booking {
+    let item = booking::BookingItem {
+        id: id(n + 1000),
+        seat_id: id(n + 2000),
+        label: "Stalls, row C, seat 12".into(),
+        price: eur(2500),
+        ..Default::default()
+    };
+    booking::Booking {
+        id: id(n),
+        customer_id: "alice".into(),
+        event_id: id(1),
+        state: booking::BookingState::Held.into(),
+        total: eur(2500),
+        items: vec![item],
+        ..Default::default()
+    }
+}
+
+/// A refusal as the services make them.
+pub fn refusal(kind: ErrorKind, reason: &str, field: Option<&str>, metadata: &[(&str, &str)]) -> Status {
+    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    status(kind, reason, format!("refused: {reason}"), field.map(Into::into), metadata)
+}
