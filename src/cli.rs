@@ -1,5 +1,6 @@
 //! The command line: what can be said, and which file does it. Every failure is one line on stderr.
 
+mod audit;
 mod banner;
 mod catalog_client;
 mod dead_letters;
@@ -72,6 +73,8 @@ enum Command {
     },
     /// Look at facts that could not be handled, and decide about them
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Check what must always be true, beside a running product
+    Audit(audit::AuditArgs),
     /// Print the GraphQL schema
     Schema,
 }
@@ -97,7 +100,7 @@ struct BadSettings(anyhow::Error);
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command.unwrap_or(Command::Up(cli.up))) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("eventix: {error:#}");
             ExitCode::from(if error.is::<BadSettings>() { BAD_SETTINGS } else { FAILED })
@@ -105,7 +108,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
         Command::Catalog(args) => service::catalog(&args),
@@ -116,8 +119,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Import { what: Import::SeatingPlan(args) } => in_runtime(import::run(*args)),
         Command::Export { what: Export::SeatingPlan(args) } => in_runtime(export::run(args)),
         Command::DeadLetters(args) => in_runtime(dead_letters::run(args)),
+        Command::Audit(args) => return in_runtime(audit::run(args)),
         Command::Schema => schema::run(),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a command's work to its end.

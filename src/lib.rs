@@ -1,9 +1,11 @@
 //! Eventix in one binary. The services are crates of their own; here is what puts them into one process.
 //!
+//! - [`audit`]: what must always be true, checked in the databases
 //! - [`cli`]: the command line, one file per command
 //! - [`folder`]: the data folder: its databases, its lock, and the addresses in use
 //! - [`demo`]: venues, plans and events for a first start
 
+pub mod audit;
 pub mod cli;
 pub mod demo;
 pub mod folder;

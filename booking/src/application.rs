@@ -1,5 +1,6 @@
 //! Use cases: one file per story. Authorise, load, decide, commit, in that order.
 
+pub mod ask;
 pub mod command;
 pub mod hold;
 pub mod offers;

@@ -65,20 +65,24 @@ impl Config {
     /// Reports every fault at once.
     ///
     /// # Errors
-    /// A duration that would never or always be over.
+    /// A duration that would never or always be over; no connections.
     pub fn validate(&self) -> anyhow::Result<()> {
         let day = Duration::from_secs(24 * 3600);
-        let faults: Vec<String> = [
+        let mut faults: Vec<String> = [
             ("hold", self.hold, day),
             ("grace", self.grace, day),
             ("sweep", self.sweep, day),
             ("lease", self.lease, day),
             ("waiting", self.waiting, day),
+            ("fetch_wait", self.fetch_wait, day),
         ]
         .into_iter()
         .filter(|(_, value, most)| value.is_zero() || value > most)
         .map(|(name, value, most)| format!("{name} is {value:?}, must be above zero and at most {most:?}"))
         .collect();
+        if self.database_connections == 0 {
+            faults.push("database_connections is 0, must be above zero".to_owned());
+        }
         anyhow::ensure!(faults.is_empty(), "settings of booking: {}", faults.join("; "));
         Ok(())
     }

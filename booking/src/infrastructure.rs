@@ -1,8 +1,8 @@
-//! Adapters: the store, the gRPC face, catalog and payment as booking sees them, the ticket key.
+//! Adapters: the store, the gRPC face, catalog and payment as booking sees them, the ticket key, the wire forms.
 
 pub mod catalog_client;
 pub mod grpc;
 pub mod payment_client;
 pub mod store;
 pub mod ticket_key;
-mod wire;
+pub mod wire;

@@ -26,9 +26,10 @@ mod migrations;
 
 pub use config::Config;
 
+use application::ask::Asker;
 use application::offers::Offers;
 use application::saga::{CatalogFacts, PaymentFacts};
-use application::sweep::Sweeper;
+use application::sweep;
 use infrastructure::catalog_client::CatalogClient;
 use infrastructure::grpc::{ACCESS, Api};
 use infrastructure::payment_client::PaymentClient;
@@ -86,8 +87,10 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     };
     let consumers = messaging::start(&mut tasks, &db, &outbox, "booking", intakes, settings);
 
-    let sweeper = Sweeper::new(store.clone(), consumers[0].clone(), config.sweep, config.waiting);
-    tasks.spawn("booking sweeper", sweeper.run(shutdown.clone()));
+    let payments = consumers.into_iter().next().context("no consumer of payment's facts")?;
+    let asker = Asker::new(store.clone(), payments, config.sweep, config.waiting);
+    tasks.spawn("booking asker", asker.run(shutdown.clone()));
+    tasks.spawn("booking sweeper", sweep::run(store.clone(), config.sweep, shutdown.clone()));
     tasks.spawn("booking offers", offers.clone().run(shutdown.clone()));
 
     let api = BookingServiceServer::new(Api::new(store, offers, outbox));

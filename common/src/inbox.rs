@@ -2,7 +2,8 @@
 //!
 //! - `intake`: one fact through the inbox transaction, in order per aggregate
 //! - `partition`: one partition's records, with the offsets and their log incarnation
-//! - `catch_up`: parked facts, dead letters that were decided, and asking the producer
+//! - `catch_up`: parked facts, and asking the producer; `stuck`: when to try again
+//! - `dead_letter`: records that need a person, and what was decided about them
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,13 @@ use crate::lease::Leases;
 use crate::proto::common::v1::FactRecord;
 
 mod catch_up;
+mod dead_letter;
 mod intake;
 mod partition;
+mod stuck;
 
 pub use intake::Taken;
+use stuck::Stuck;
 
 /// What a service does with the facts of others.
 #[async_trait]
@@ -104,6 +108,8 @@ pub struct Consumer {
     source: Arc<dyn FactSource>,
     settings: ConsumerSettings,
     parked: Notify,
+    asking: Stuck,
+    handling: Stuck,
 }
 
 /// What a consumer is made of.
@@ -126,7 +132,20 @@ impl Consumer {
     /// A consumer of `producer`'s facts on `topic`.
     pub fn new(name: &'static str, producer: &'static str, topic: &'static str, parts: ConsumerParts) -> Arc<Self> {
         let ConsumerParts { db, bus, leases, handler, source, settings } = parts;
-        Arc::new(Self { name, producer, topic, db, bus, leases, handler, source, settings, parked: Notify::new() })
+        Arc::new(Self {
+            name,
+            producer,
+            topic,
+            db,
+            bus,
+            leases,
+            handler,
+            source,
+            settings,
+            parked: Notify::new(),
+            asking: Stuck::default(),
+            handling: Stuck::default(),
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use crate::bus::{Bus, BusError};
 use crate::db::Db;
 use crate::error::chain;
@@ -64,9 +66,9 @@ pub fn start(
     tasks.spawn(format!("{service} leases"), async move { keeper.keep(shutdown).await });
 
     let relay = Relay::new(outbox.clone(), &bus, leases.clone());
-    let (topic_bus, topic, shutdown) = (bus.clone(), outbox.topic(), tasks.shutdown());
+    let (topic, shutdown) = (Topic::new(&bus, outbox.topic()), tasks.shutdown());
     tasks.spawn(format!("{service} relay"), async move {
-        topic_ready(&topic_bus, topic, &shutdown).await?;
+        topic.ready(&shutdown).await?;
         relay.run(shutdown).await
     });
 
@@ -81,10 +83,11 @@ pub fn start(
             settings: settings.consumer.clone(),
         };
         let consumer = Consumer::new(service, intake.producer, intake.topic, parts);
+        let topic = Arc::new(Topic::new(&bus, intake.topic));
         for partition in partitions.clone() {
-            let (consumer, bus, shutdown) = (consumer.clone(), bus.clone(), tasks.shutdown());
+            let (consumer, topic, shutdown) = (consumer.clone(), topic.clone(), tasks.shutdown());
             tasks.spawn(format!("{service} consumer of {} {partition}", intake.topic), async move {
-                topic_ready(&bus, consumer.topic, &shutdown).await?;
+                topic.ready(&shutdown).await?;
                 consumer.run_partition(partition, shutdown).await
             });
         }
@@ -99,23 +102,38 @@ pub fn start(
     consumers
 }
 
-/// Waits until the topic is there with the right number of partitions.
-async fn topic_ready(bus: &Bus, topic: &'static str, shutdown: &Shutdown) -> anyhow::Result<()> {
-    while !shutdown.is_cancelled() {
-        let ensured = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            ensured = bus.ensure_topic(topic, PARTITIONS) => ensured,
-        };
-        match ensured {
-            Ok(()) => return Ok(()),
-            Err(error @ BusError::Partitions { .. }) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(topic, error = %chain(&error), "waiting for the broker");
-                tokio::time::sleep(TOPIC_PAUSE).await;
+/// A topic that several tasks wait for, and one of them makes.
+struct Topic {
+    bus: Bus,
+    name: &'static str,
+    made: OnceCell<()>,
+}
+
+impl Topic {
+    fn new(bus: &Bus, name: &'static str) -> Self {
+        Self { bus: bus.clone(), name, made: OnceCell::new() }
+    }
+
+    /// Waits until the topic is there with the right number of partitions, or for shutdown.
+    async fn ready(&self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            made = self.made.get_or_try_init(|| self.make()) => made.map(drop),
+        }
+    }
+
+    async fn make(&self) -> anyhow::Result<()> {
+        loop {
+            match self.bus.ensure_topic(self.name, PARTITIONS).await {
+                Ok(()) => return Ok(()),
+                Err(error @ BusError::Partitions { .. }) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(topic = self.name, error = %chain(&error), "waiting for the broker");
+                    tokio::time::sleep(TOPIC_PAUSE).await;
+                }
             }
         }
     }
-    Ok(())
 }
 
 async fn housekeeping(db: Db, outbox: Outbox, service: &'static str, shutdown: Shutdown) -> anyhow::Result<()> {

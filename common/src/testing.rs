@@ -23,8 +23,13 @@ pub struct TestDb {
 
 enum Home {
     /// Held for its drop, which removes the folder.
-    Folder { _folder: TempDir },
-    Server { url: String, database: String },
+    Folder {
+        _folder: TempDir,
+    },
+    Server {
+        url: String,
+        database: String,
+    },
 }
 
 impl TestDb {
@@ -121,7 +126,10 @@ mod tests {
 
     #[test]
     fn another_database_of_the_same_server_keeps_user_and_parameters() {
-        assert_eq!(with_database("postgres://u:p@h:1/old?sslmode=disable", "new"), "postgres://u:p@h:1/new?sslmode=disable");
+        assert_eq!(
+            with_database("postgres://u:p@h:1/old?sslmode=disable", "new"),
+            "postgres://u:p@h:1/new?sslmode=disable"
+        );
         assert_eq!(with_database("postgres://u@h", "new"), "postgres://u@h/new");
     }
 }

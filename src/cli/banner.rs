@@ -36,7 +36,6 @@ pub(super) async fn text(
 ) -> anyhow::Result<String> {
     let admin = issuer.mint("admin", Role::Admin)?;
     let alice = issuer.mint("alice", Role::Customer)?;
-    let example = example(run, &admin).await?;
     let booking = example(run, &admin).await?.map(|example| booking(run, &example)).unwrap_or_default();
     Ok(format!(
         "{places}\n\
@@ -110,7 +109,7 @@ fn curl(run: &RunFile, token: Option<&str>, query: &str) -> String {
     let bearer = token.map(|name| format!(" -H \"authorization: Bearer ${name}\"")).unwrap_or_default();
     let query = query.replace('"', "\\\"");
     format!(
-        "  curl -s http://{}/graphql -H 'content-type: application/json'{bearer} -d '{{\"query\":\"{query}\"}}'",
+        "  curl -sw '\\n' http://{}/graphql -H 'content-type: application/json'{bearer} -d '{{\"query\":\"{query}\"}}'",
         run.http
     )
 }

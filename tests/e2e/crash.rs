@@ -95,7 +95,7 @@ async fn killed_three_times_with_a_hundred_bookings_in_flight() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(5 + 10 * round as u64)).await;
+        tokio::time::sleep(Duration::from_millis(30 + 30 * round as u64)).await;
         product.kill9();
         let unanswered = holding.len() - answered.load(Ordering::SeqCst);
         product.restart();

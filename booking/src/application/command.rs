@@ -9,7 +9,7 @@ use sea_orm::DbErr;
 use tracing::instrument;
 
 use crate::domain::booking::CommandError;
-use crate::infrastructure::store::{Command, Outcome, Store, Stored, TransitionError};
+use crate::infrastructure::store::{Command, Encode, Outcome, Store, TransitionError};
 
 impl Refusal for TransitionError {
     fn kind(&self) -> ErrorKind {
@@ -29,8 +29,9 @@ impl Refusal for TransitionError {
             Self::RequestConflict => RequestIdError::Conflict.reason(),
             Self::Refused(CommandError::HoldExpired) => "HOLD_EXPIRED",
             Self::Refused(CommandError::UnknownToken) => "INVALID_INPUT",
-            Self::Refused(CommandError::EventCancelled) => "NOT_ON_SALE",
-            Self::Refused(CommandError::InvalidState { .. } | CommandError::EventStarted) => "INVALID_STATE",
+            Self::Refused(
+                CommandError::InvalidState { .. } | CommandError::EventCancelled | CommandError::EventStarted,
+            ) => "INVALID_STATE",
             Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
             Self::Db(_) => "INTERNAL",
         }
@@ -45,9 +46,6 @@ impl Refusal for TransitionError {
         }
     }
 }
-
-/// How an answer is remembered.
-pub type Encode<'a> = &'a (dyn Fn(&Stored) -> Vec<u8> + Sync);
 
 /// Starts paying; the saga does the rest.
 #[instrument(name = "booking.pay", skip_all, fields(booking.id = %booking))]

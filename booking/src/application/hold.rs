@@ -1,15 +1,16 @@
 //! Holding seats: price in memory, then one transaction decides.
 
+use std::collections::HashMap;
+
 use common::error::{ErrorKind, Refusal};
 use common::ids::{AreaId, EventId, SeatId};
 use common::requests::{RequestIdError, RequestKey};
 use sea_orm::DbErr;
-use std::collections::HashMap;
 use tracing::instrument;
 
 use super::offers::{OfferError, Offers};
 use crate::domain::hold::{Order, Wanted, WishError};
-use crate::infrastructure::store::{HoldOrder, HoldOutcome, Store, Stored};
+use crate::infrastructure::store::{Encode, HoldOrder, HoldOutcome, Store, Stored};
 
 /// Attempts when the offer changes between pricing and holding.
 const OFFER_ATTEMPTS: usize = 3;
@@ -143,12 +144,15 @@ pub async fn hold(
     event: EventId,
     wanted: &Wanted,
     key: RequestKey,
-    answer: &(dyn Fn(&Stored) -> Vec<u8> + Sync),
+    answer: Encode<'_>,
 ) -> Result<Answer, HoldError> {
     let mut offer = offers.current(event).await?;
     for _ in 0..OFFER_ATTEMPTS {
-        let order = Order::price(customer, wanted, &offer)?;
-        let outcome = store.hold(event, &[HoldOrder { key: key.clone(), order }], answer).await?.pop();
+        let outcome = match Order::price(customer, wanted, &offer) {
+            Ok(order) => store.hold(event, &[HoldOrder { key: key.clone(), order }], answer).await?.pop(),
+            // The offer may have changed since this very request was answered: what was done stays done.
+            Err(wish) => Some(store.held_before(&key).await?.ok_or(wish)?),
+        };
         match outcome.ok_or_else(|| DbErr::Custom("a hold without an outcome".into()))? {
             HoldOutcome::Held(stored) => return Ok(Answer::Held(stored)),
             HoldOutcome::Replayed(answer) => return Ok(Answer::Replayed(answer)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::error::chain;
 use common::ids::EventId;
 use common::runtime::Shutdown;
 use sea_orm::DbErr;
@@ -91,7 +92,7 @@ impl Offers {
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) -> anyhow::Result<()> {
         while !shutdown.is_cancelled() {
             if let Err(error) = self.round().await {
-                tracing::warn!(error = format!("{error:#}"), "wanted offers not fetched yet");
+                tracing::warn!(%error, "wanted offers cannot be read");
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -102,9 +103,13 @@ impl Offers {
         Ok(())
     }
 
-    async fn round(&self) -> anyhow::Result<()> {
+    /// Fetches what is wanted now.
+    async fn round(&self) -> Result<(), DbErr> {
         for (event, version) in self.store.wanted_offers().await? {
-            self.at_least(event, version).await?;
+            // One offer that cannot be had must not keep the others waiting.
+            if let Err(error) = self.at_least(event, version).await {
+                tracing::warn!(event.id = %event, version, error = %chain(&error), "offer of event {event} not fetched yet");
+            }
         }
         Ok(())
     }

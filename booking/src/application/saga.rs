@@ -7,7 +7,7 @@
 //! | | Paying, any seat gone, too late, started | Expired | BookingExpired, VoidRequested |
 //! | | Paying, event cancelled | Cancelled | BookingCancelled, VoidRequested |
 //! | | Paying, another amount | Expired, alarm | BookingExpired, VoidRequested |
-//! | | Confirmed by this attempt | no effect | |
+//! | | Confirmed by this attempt, or Cancelled since | no effect | |
 //! | | any other | no change | VoidRequested |
 //! | PaymentDeclined | Paying, this attempt | Held, or Expired when the hold is over | (BookingExpired) |
 //! | PaymentCaptured | any | noted | |
@@ -33,8 +33,8 @@ use common::proto::payment::v1::{
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 
 use super::offers::Offers;
-use crate::domain::booking::{Authorised, Booking, BookingState, ClaimCheck, Decision};
-use crate::infrastructure::store::Store;
+use crate::domain::booking::{Authorised, Booking, BookingState, ClaimCheck, Decision, EventCheck};
+use crate::infrastructure::store::{Store, WriteError};
 
 /// Who acts, in histories.
 const ACTOR: &str = "saga";
@@ -86,22 +86,24 @@ impl PaymentFacts {
         self.commit(transaction, &booking, decision, "PaymentAuthorised").await
     }
 
-    /// Whether the claims are ours, taking them again if they lapsed and all of them are free.
+    /// Whether the claims are ours. Once the grace is over they are anybody's, also when nobody has taken them yet: they are
+    /// taken again if all of them are free.
     async fn check_claims(
         &self,
         transaction: &DatabaseTransaction,
         booking: &mut Booking,
         payment: Authorised,
-        event: crate::domain::booking::EventCheck,
+        event: EventCheck,
     ) -> Result<ClaimCheck, HandleError> {
-        let BookingState::Paying { attempt, .. } = booking.state else { return Ok(ClaimCheck::Gone) };
+        let BookingState::Paying { attempt, grace_until, .. } = booking.state else { return Ok(ClaimCheck::Gone) };
         if attempt != payment.attempt || event.cancelled || payment.amount != booking.total {
             return Ok(ClaimCheck::Gone);
         }
-        if self.store.owns_claims(transaction, booking).await? {
-            return Ok(ClaimCheck::Ours);
-        }
         let now = self.store.db.now(transaction).await?;
+        if now < grace_until {
+            let ours = self.store.owns_claims(transaction, booking).await?;
+            return Ok(if ours { ClaimCheck::Ours } else { ClaimCheck::Gone });
+        }
         if !booking.may_retake(event, now) {
             return Ok(ClaimCheck::Gone);
         }
@@ -141,7 +143,7 @@ impl PaymentFacts {
         let told: PaymentRefunded = fact.payload()?;
         let nothing = told.amount.is_none_or(|amount| amount.amount_minor == 0);
         let state = if nothing { "nothing" } else { "done" };
-        self.store.close_refund(transaction, refund_id(&told.refund_id)?, state).await?;
+        self.store.close_refund(transaction, BookingId(fact.aggregate_id), refund_id(&told.refund_id)?, state).await?;
         Ok(())
     }
 
@@ -149,9 +151,16 @@ impl PaymentFacts {
         let told: PaymentStuck = fact.payload()?;
         tracing::error!(booking.id = told.booking_id, step = told.step, reason = told.reason, "payment is stuck");
         if !told.refund_id.is_empty() {
-            self.store.close_refund(transaction, refund_id(&told.refund_id)?, "stuck").await?;
+            let (booking, refund) = (BookingId(fact.aggregate_id), refund_id(&told.refund_id)?);
+            self.store.close_refund(transaction, booking, refund, "stuck").await?;
         }
         Ok(())
+    }
+}
+
+impl From<WriteError> for HandleError {
+    fn from(error: WriteError) -> Self {
+        Self::Transient(error.into())
     }
 }
 

@@ -1,5 +1,5 @@
-//! What time brings about, in bounded, resumable steps: lapsed holds end, graces end, bookings of cancelled events end, and
-//! questions that were not answered are asked again. Expiry works without it: a lapsed claim can be taken over at once.
+//! What time brings about, in bounded, resumable steps: lapsed holds end, graces end, bookings of cancelled events end. Expiry
+//! works without it: a lapsed claim can be taken over at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,61 +7,37 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::error::chain;
 use common::ids::BookingId;
-use common::inbox::Consumer;
 use common::runtime::Shutdown;
 use sea_orm::DbErr;
 
 use crate::domain::booking::{Booking, Decision};
-use crate::infrastructure::store::Store;
+use crate::infrastructure::store::{SWEEP_MAX, Store};
 
 /// Who acts, in histories.
 const ACTOR: &str = "sweeper";
 
-/// Ends what is over.
-pub struct Sweeper {
-    store: Arc<Store>,
-    payment: Arc<Consumer>,
-    every: Duration,
-    waiting: chrono::Duration,
+/// Ends what is over, every so often, until shutdown.
+pub async fn run(store: Arc<Store>, every: Duration, shutdown: Shutdown) -> anyhow::Result<()> {
+    while !shutdown.is_cancelled() {
+        let full = match round(&store).await {
+            Ok(ended) => ended >= SWEEP_MAX,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "sweep failed");
+                false
+            }
+        };
+        // More than one step's worth lapsed at once: the rest does not wait.
+        let pause = if full { Duration::ZERO } else { every };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Ok(())
 }
 
-impl Sweeper {
-    /// Sweeps `store` every so often; asks `payment` about bookings that wait longer than `waiting`.
-    pub fn new(store: Arc<Store>, payment: Arc<Consumer>, every: Duration, waiting: Duration) -> Self {
-        let waiting = chrono::Duration::from_std(waiting).unwrap_or(chrono::Duration::MAX);
-        Self { store, payment, every, waiting }
-    }
-
-    /// Sweeps until shutdown.
-    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        while !shutdown.is_cancelled() {
-            if let Err(error) = self.round().await {
-                tracing::warn!(error = format!("{error:#}"), "sweep failed");
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(self.every) => {}
-            }
-        }
-        Ok(())
-    }
-
-    async fn round(&self) -> anyhow::Result<()> {
-        end_lapsed(&self.store).await?;
-        end_of_cancelled(&self.store).await?;
-        self.ask_again().await
-    }
-
-    /// The first heals a lost question, the second a lost answer.
-    async fn ask_again(&self) -> anyhow::Result<()> {
-        for booking in self.store.waiting(self.waiting).await? {
-            self.store.outbox.tell_last_again(self.store.db.writer(), booking.0).await?;
-            self.store.outbox.wake();
-            let told = self.payment.ask(booking.0).await?;
-            tracing::info!(booking.id = %booking, told, "booking {booking} waits for its payment: asked again");
-        }
-        Ok(())
-    }
+async fn round(store: &Store) -> Result<usize, DbErr> {
+    Ok(end_lapsed(store).await? + end_of_cancelled(store).await?)
 }
 
 /// Ends lapsed holds and graces that are over; returns how many bookings changed.
@@ -80,7 +56,7 @@ pub async fn end_lapsed(store: &Store) -> Result<usize, DbErr> {
 pub async fn end_of_cancelled(store: &Store) -> Result<usize, DbErr> {
     let mut ended = 0;
     for id in store.of_cancelled_events().await? {
-        ended += usize::from(step(store, id, "event cancelled", |booking, _| booking.end_with_event()).await?);
+        ended += usize::from(step(store, id, "event cancelled", Booking::end_with_event).await?);
     }
     Ok(ended)
 }

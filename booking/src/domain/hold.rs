@@ -115,11 +115,9 @@ impl Order {
         })
     }
 
-    /// Seat ids in lock order.
-    pub fn seats_sorted(&self) -> Vec<SeatId> {
-        let mut seats: Vec<SeatId> = self.items.iter().filter_map(|item| item.seat_id).collect();
-        seats.sort();
-        seats
+    /// The seats, in the order asked for.
+    pub fn seats(&self) -> impl Iterator<Item = SeatId> {
+        self.items.iter().filter_map(|item| item.seat_id)
     }
 }
 

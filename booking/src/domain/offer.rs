@@ -13,8 +13,6 @@ pub struct Offer {
     pub event_id: EventId,
     /// From 1; a newer one replaces an older one, never the reverse.
     pub version: i64,
-    /// Title of the event, for people.
-    pub title: String,
     /// When the event starts.
     pub starts_at: DateTime<Utc>,
     /// First instant of sale.
@@ -67,8 +65,6 @@ pub struct OfferTerms {
     pub event_id: EventId,
     /// From 1.
     pub version: i64,
-    /// For people.
-    pub title: String,
     /// When the event starts.
     pub starts_at: DateTime<Utc>,
     /// First instant of sale.
@@ -90,7 +86,6 @@ impl Offer {
         Self {
             event_id: terms.event_id,
             version: terms.version,
-            title: terms.title,
             starts_at: terms.starts_at,
             sale_starts_at: terms.sale_starts_at,
             sale_ends_at: terms.sale_ends_at,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use common::auth::ServiceTokens;
 use common::grpc::{Caller, MESSAGE_BYTES_MAX, MeshChannel, with_retry};
 use common::ids::EventId;
@@ -11,7 +10,6 @@ use common::inbox::FactSource;
 use common::proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use common::proto::catalog::v1::{ListFactsRequest, StreamOfferRequest, StreamOfferResponse};
 use common::proto::common::v1::FactRecord;
-use prost::Message;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -63,9 +61,7 @@ impl OfferSource for CatalogClient {
             joined.terms = joined.terms.or(part.terms);
             joined.seats.extend(part.seats);
         }
-        let cancelled = joined.terms.as_ref().is_some_and(|terms| terms.cancelled);
-        let data = Bytes::from(joined.encode_to_vec());
-        Ok(Some(FetchedOffer { offer: wire::offer(joined)?, data, cancelled }))
+        Ok(Some(wire::fetched(joined)?))
     }
 }
 

@@ -1,27 +1,29 @@
 //! The gRPC face: translates and delegates.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::auth::{Principal, Role};
 use common::error::{ErrorKind, status, to_status};
 use common::grpc::{AccessTable, principal};
-use common::ids::{AreaId, BookingId, EventId, SeatId};
+use common::ids::EventId;
 use common::outbox::{self, Outbox};
 use common::page;
 use common::proto::booking::v1::booking_service_server::BookingService;
 use common::proto::booking::v1::{self as proto, *};
-use common::requests::RequestKey;
-use prost::Message;
-use sea_orm::DbErr;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::store::{Listing, Outcome, Store, Stored, TransitionError};
+use self::parse::{
+    booking_id, db_status, decode, encode, encoded, invalid, key, not_found, page_size, page_token, state_name, wanted,
+};
+use super::store::{Availability as Places, Listing, Outcome, Store, Stored, TransitionError};
 use super::wire;
 use crate::application::hold::{Answer, HoldError};
-use crate::application::offers::{OfferError, Offers};
+use crate::application::offers::Offers;
 use crate::application::{command, hold};
-use crate::domain::hold::{Wanted, WishError};
+
+mod parse;
 
 /// Who may call what.
 pub const ACCESS: AccessTable = &[
@@ -67,62 +69,16 @@ impl Api {
     }
 }
 
-/// A booking as answers remember it: exactly as the first call saw it.
-fn encoded(stored: &Stored) -> proto::Booking {
-    wire::booking(stored, stored.booking.created_at)
-}
-
-fn encode(stored: &Stored) -> Vec<u8> {
-    encoded(stored).encode_to_vec()
-}
-
-fn decode(answer: &[u8]) -> Result<proto::Booking, Status> {
-    proto::Booking::decode(answer).map_err(|e| db_status(DbErr::Custom(format!("broken row: requests.answer: {e}"))))
-}
-
-fn db_status(error: DbErr) -> Status {
-    to_status(&TransitionError::Db(error))
-}
-
-fn not_found() -> Status {
-    to_status(&TransitionError::NotFound)
-}
-
-fn booking_id(text: &str) -> Result<BookingId, Status> {
-    BookingId::parse(text).ok_or_else(not_found)
-}
-
-fn invalid(field: &str, message: &str) -> Status {
-    status(ErrorKind::InvalidInput, "INVALID_INPUT", message, Some(field.into()), Default::default())
-}
-
-/// The key of a writing call; `request` must have its request id cleared.
-fn key<M: Message>(who: &Principal, operation: &str, id: &str, request: &M) -> Result<RequestKey, Status> {
-    RequestKey::new(&who.subject, operation, id, &request.encode_to_vec()).map_err(|e| to_status(&e))
-}
-
-fn wanted(request: &HoldSeatsRequest) -> Result<Wanted, HoldError> {
-    let seat = |id: &String| SeatId::parse(id).ok_or_else(|| WishError::Unknown(format!("seat {id:.64}")));
-    let area = |wish: &AreaQuantity| {
-        let id = AreaId::parse(&wish.area_id).ok_or_else(|| WishError::Unknown(format!("area {:.64}", wish.area_id)));
-        Ok::<_, WishError>((id?, wish.quantity))
-    };
-    let seats = request.seat_ids.iter().map(seat).collect::<Result<Vec<_>, _>>()?;
-    let areas = request.areas.iter().map(area).collect::<Result<Vec<_>, _>>()?;
-    Ok(Wanted::new(seats, areas)?)
-}
-
-fn state_name(state: i32) -> Result<Option<&'static str>, Status> {
-    match BookingState::try_from(state) {
-        Ok(BookingState::Unspecified) => Ok(None),
-        Ok(BookingState::Held) => Ok(Some("HELD")),
-        Ok(BookingState::Paying) => Ok(Some("PAYING")),
-        Ok(BookingState::Confirmed) => Ok(Some("CONFIRMED")),
-        Ok(BookingState::Cancelled) => Ok(Some("CANCELLED")),
-        Ok(BookingState::Expired) => Ok(Some("EXPIRED")),
-        Ok(BookingState::Released) => Ok(Some("RELEASED")),
-        Err(_) => Err(invalid("state", "unknown state")),
+/// Which event's bookings to list, all customers' of it; none for the caller's own.
+fn listed_event(who: &Principal, event: &str) -> Result<Option<EventId>, Status> {
+    if event.is_empty() {
+        return Ok(None);
     }
+    if !who.has(Role::Admin) {
+        let message = "only Admin may list an event's bookings";
+        return Err(status(ErrorKind::PermissionDenied, "FORBIDDEN", message, None, HashMap::new()));
+    }
+    EventId::parse(event).map(Some).ok_or_else(not_found)
 }
 
 #[tonic::async_trait]
@@ -192,27 +148,13 @@ impl BookingService for Api {
     ) -> Result<Response<ListBookingsResponse>, Status> {
         let who = principal(&request)?;
         let request = request.into_inner();
-        let event = match request.event_id.as_str() {
-            "" => None,
-            _ if !who.has(Role::Admin) => {
-                let message = "only Admin may list an event's bookings";
-                return Err(status(ErrorKind::PermissionDenied, "FORBIDDEN", message, None, Default::default()));
-            }
-            id => Some(EventId::parse(id).ok_or_else(not_found)?),
-        };
-        let page_size =
-            page::page_size(request.page_size).ok_or_else(|| invalid("page_size", "page_size must be 1 to 100"))?;
-        let before = match request.page_token.as_str() {
-            "" => None,
-            token => Some(BookingId(
-                page::key::<Uuid>(token).ok_or_else(|| invalid("page_token", "not a page token of this list"))?,
-            )),
-        };
+        let event = listed_event(&who, &request.event_id)?;
+        let page_size = page_size(request.page_size)?;
         let listing = Listing {
             customer: event.is_none().then_some(who.subject.as_str()),
             event,
             state: state_name(request.state)?,
-            before,
+            before: page_token(&request.page_token)?,
             limit: page_size + 1,
         };
         let mut found = self.store.list(&listing).await.map_err(db_status)?;
@@ -235,7 +177,7 @@ impl BookingService for Api {
         }
         let events: Vec<EventId> = request.event_ids.iter().filter_map(|id| EventId::parse(id)).collect();
         let found = self.store.availabilities(&events).await.map_err(db_status)?;
-        let availability = |(event, places): (EventId, super::store::Availability)| proto::Availability {
+        let availability = |(event, places): (EventId, Places)| proto::Availability {
             event_id: event.to_string(),
             free: places.total.saturating_sub(places.held + places.sold),
             held: places.held,
@@ -269,8 +211,7 @@ impl BookingService for Api {
         let request = request.into_inner();
         let event = EventId::parse(&request.event_id).ok_or_else(|| to_status(&HoldError::NoEvent))?;
         let version = i64::try_from(request.version).map_err(|_| invalid("version", "out of range"))?.max(1);
-        let offer = self.offers.at_least(event, version).await;
-        let offer = offer.map_err(|error: OfferError| to_status(&HoldError::from(error)))?;
+        let offer = self.offers.at_least(event, version).await.map_err(|e| to_status(&HoldError::from(e)))?;
         Ok(Response::new(EnsureOfferResponse { version: offer.version.cast_unsigned() }))
     }
 

@@ -25,12 +25,14 @@ mod read;
 mod refunds;
 mod rows;
 mod sweep;
+mod tickets;
 mod write;
 
 pub use events::KnownEvent;
 pub use hold::{HoldOrder, HoldOutcome};
 pub use read::{Availability, Listing, SeatStates};
 pub use rows::{Stored, Ticket};
+pub use sweep::SWEEP_MAX;
 pub use write::WriteError;
 
 /// Seats of all offers kept in memory together: about 100 bytes each.
@@ -71,6 +73,9 @@ pub enum TransitionError {
     Db(#[from] DbErr),
 }
 
+/// Encodes an answer, to be remembered.
+pub type Encode<'a> = &'a (dyn Fn(&Stored) -> Vec<u8> + Sync);
+
 /// A command by a caller.
 pub struct Command<'a> {
     /// Which booking.
@@ -81,8 +86,8 @@ pub struct Command<'a> {
     pub actor: &'a str,
     /// Whether the caller may act on a customer's booking.
     pub may_act: &'a (dyn Fn(&str) -> bool + Sync),
-    /// Encodes the answer to remember.
-    pub answer: &'a (dyn Fn(&Stored) -> Vec<u8> + Sync),
+    /// The answer to remember.
+    pub answer: Encode<'a>,
 }
 
 impl Store {

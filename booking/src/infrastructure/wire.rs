@@ -1,5 +1,6 @@
 //! The domain in its protobuf forms: facts, bookings, offers.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use common::clock::{from_wire, to_wire};
 use common::fact::NewFact;
@@ -9,8 +10,9 @@ use common::proto::booking::v1 as proto;
 use common::proto::catalog::v1 as catalog;
 use prost::Message;
 
-use super::store::Stored;
-use crate::domain::booking::{Booking, BookingFact, BookingState};
+use super::store::{Stored, Ticket};
+use crate::application::ports::FetchedOffer;
+use crate::domain::booking::{Booking, BookingFact, BookingState, Item};
 use crate::domain::offer::{Offer, OfferArea, OfferSeat, OfferTerms};
 
 /// A fact as it is told.
@@ -78,21 +80,21 @@ pub fn booking(stored: &Stored, now: DateTime<Utc>) -> proto::Booking {
         BookingState::Released => (proto::BookingState::Released, None),
     };
     let cancel_cause = match booking.state {
-        BookingState::Cancelled { cause } => cause.name(),
+        BookingState::Cancelled { cause, .. } => cause.name(),
         BookingState::Held { .. }
         | BookingState::Paying { .. }
         | BookingState::Confirmed { .. }
         | BookingState::Expired
         | BookingState::Released => "",
     };
-    let item = |item: &crate::domain::booking::Item| proto::BookingItem {
+    let item = |item: &Item| proto::BookingItem {
         id: item.id.to_string(),
         seat_id: item.seat_id.map(|s| s.to_string()).unwrap_or_default(),
         area_id: item.area_id.map(|a| a.to_string()).unwrap_or_default(),
         label: item.label.clone(),
         price: Some(item.price.into()),
     };
-    let ticket = |ticket: &super::store::Ticket| proto::Ticket {
+    let ticket = |ticket: &Ticket| proto::Ticket {
         id: ticket.id.to_string(),
         token: ticket.token.clone(),
         item_id: ticket.item_id.to_string(),
@@ -130,19 +132,24 @@ pub fn stored_offer(data: &[u8]) -> Result<Offer, OfferError> {
     offer(catalog::StreamOfferResponse::decode(data)?)
 }
 
-/// An offer from catalog's joined stream.
-pub fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
+/// What catalog's stream, joined into one message, brought: the offer, the bytes to keep, and whether the event is off.
+pub fn fetched(joined: catalog::StreamOfferResponse) -> Result<FetchedOffer, OfferError> {
+    let cancelled = joined.terms.as_ref().is_some_and(|terms| terms.cancelled);
+    let data = Bytes::from(joined.encode_to_vec());
+    Ok(FetchedOffer { offer: offer(joined)?, data, cancelled })
+}
+
+fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
     let wire = message.terms.ok_or(OfferError::Field("terms"))?;
     let instant =
         |at: &Option<prost_types::Timestamp>, field| at.as_ref().and_then(from_wire).ok_or(OfferError::Field(field));
     let terms = OfferTerms {
         event_id: EventId::parse(&wire.event_id).ok_or(OfferError::Field("event_id"))?,
         version: i64::try_from(wire.version).ok().filter(|v| *v > 0).ok_or(OfferError::Field("version"))?,
-        title: wire.title,
         starts_at: instant(&wire.starts_at, "starts_at")?,
         sale_starts_at: instant(&wire.sale_starts_at, "sale_starts_at")?,
         sale_ends_at: instant(&wire.sale_ends_at, "sale_ends_at")?,
-        per_customer_limit: wire.per_customer_limit,
+        per_customer_limit: fits(wire.per_customer_limit, "per_customer_limit")?,
         currency: Currency::parse(&wire.currency).map_err(|_| OfferError::Field("currency"))?,
         plan_id: SeatingPlanId::parse(&wire.seating_plan_id).ok_or(OfferError::Field("seating_plan_id"))?,
     };
@@ -158,11 +165,16 @@ pub fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError>
         Ok(OfferArea {
             id: AreaId::parse(&area.area_id).ok_or(OfferError::Field("area_id"))?,
             name: area.name.into(),
-            capacity: i32::try_from(area.capacity).map_err(|_| OfferError::Field("capacity"))?.cast_unsigned(),
+            capacity: fits(area.capacity, "capacity")?,
             price_minor: Some(area.price_minor).filter(|p| *p >= 0).ok_or(OfferError::Field("price_minor"))?,
         })
     });
     let seats = seats.collect::<Result<Vec<_>, OfferError>>()?;
     let areas = areas.collect::<Result<Vec<_>, OfferError>>()?;
     Ok(Offer::new(terms, seats, areas))
+}
+
+/// Counts stand in signed columns.
+fn fits(count: u32, field: &'static str) -> Result<u32, OfferError> {
+    i32::try_from(count).map(i32::cast_unsigned).map_err(|_| OfferError::Field(field))
 }

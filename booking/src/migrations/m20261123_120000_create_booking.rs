@@ -13,7 +13,8 @@ impl MigrationName for Migration {
 }
 
 const TABLES: &[&str] = &[
-    // One row per event ever heard of. `cancelled_at` is never cleared; `offer_version` only grows; 0: no offer yet.
+    // One row per event ever heard of. `cancelled_at` is never cleared; `offer_version` only grows; 0: no offer yet. `places`: seats
+    // and area places of the offer.
     "CREATE TABLE events (
         event_id uuid PRIMARY KEY,
         offer_version bigint NOT NULL,
@@ -22,6 +23,7 @@ const TABLES: &[&str] = &[
         sale_starts_at bigint NOT NULL,
         sale_ends_at bigint NOT NULL,
         per_customer_limit integer NOT NULL,
+        places bigint NOT NULL,
         cancelled_at bigint
     )",
     // Serves the fetcher.
@@ -62,7 +64,8 @@ const TABLES: &[&str] = &[
         updated_at bigint NOT NULL,
         asked_at bigint NOT NULL,
         CHECK ((state IN ('HELD', 'PAYING')) = (expires_at IS NOT NULL)),
-        CHECK ((state = 'PAYING') = (grace_until IS NOT NULL))
+        CHECK ((state = 'PAYING') = (grace_until IS NOT NULL)),
+        CHECK (state <> 'CONFIRMED' OR sold_attempt IS NOT NULL)
     )",
     // Serves the per-customer limit and a customer's list.
     "CREATE INDEX bookings_customer ON bookings (customer_id, event_id, state)",
@@ -74,7 +77,8 @@ const TABLES: &[&str] = &[
     // Serves the sweeper: graces that are over, and outcomes awaited too long.
     "CREATE INDEX bookings_paying ON bookings (grace_until) WHERE state = 'PAYING'",
     // Serves the sweeper: captures awaited too long.
-    "CREATE INDEX bookings_uncaptured ON bookings (asked_at) WHERE state = 'CONFIRMED' AND captured = FALSE",
+    "CREATE INDEX bookings_uncaptured ON bookings (asked_at)
+        WHERE state = 'CONFIRMED' AND captured = FALSE AND total_minor > 0",
     "CREATE TABLE booking_items (
         id uuid PRIMARY KEY,
         booking_id uuid NOT NULL REFERENCES bookings (id),

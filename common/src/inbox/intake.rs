@@ -11,6 +11,7 @@ use super::{Consumer, HandleError};
 use crate::bus::Incoming;
 use crate::error::chain;
 use crate::fact::Fact;
+use crate::ids::FactId;
 use crate::lease::held_sql;
 use crate::telemetry::{self, Carrier};
 
@@ -27,8 +28,10 @@ pub(super) struct Received<'a> {
 pub(super) enum Place<'a> {
     /// On the log, read under a lease.
     Log { lease: &'a str, epoch: i64, partition: i32, offset: i64 },
-    /// Told by the producer, parked before, or a dead letter that was requeued.
+    /// Told by the producer, or parked before.
     Aside,
+    /// A dead letter that a person sent back.
+    Requeued { letter: Uuid },
 }
 
 /// What became of a fact.
@@ -40,9 +43,9 @@ pub enum Taken {
     Dropped,
     /// It waits for an earlier one.
     Parked,
-    /// It needs a person.
+    /// It needs a person, now or since before.
     DeadLettered,
-    /// The lease is another's by now; nothing was written.
+    /// Another process does this by now; nothing was written.
     LeaseLost,
 }
 
@@ -52,7 +55,7 @@ impl Received<'_> {
         ["traceparent", "tracestate"].iter().filter_map(trace).collect()
     }
 
-    fn headers_json(&self) -> String {
+    pub(super) fn headers_json(&self) -> String {
         serde_json::to_string(&self.headers).expect("a map of strings")
     }
 }
@@ -105,7 +108,8 @@ impl Consumer {
         if taken == Taken::Applied {
             self.handler.committed();
         }
-        if taken == Taken::Parked {
+        // Only news: what is told aside comes from catching up, which would wake itself for ever.
+        if taken == Taken::Parked && matches!(received.place, Place::Log { .. }) {
             self.parked.notify_one();
         }
         Ok(taken)
@@ -131,12 +135,16 @@ impl Consumer {
         if fact.sequence <= watermark {
             return Ok(Taken::Dropped);
         }
-        if fact.sequence > watermark + 1 || self.behind_dead_letter(transaction, fact).await? {
+        let dead_letter = self.earliest_dead_letter(transaction, received, fact).await?;
+        if dead_letter == Some(fact.sequence) {
+            return Ok(Taken::DeadLettered);
+        }
+        if fact.sequence > watermark + 1 || dead_letter.is_some() {
             self.park(transaction, received, fact).await?;
             return Ok(Taken::Parked);
         }
-        self.handler.handle(transaction, fact).await?;
         self.note(transaction, fact).await?;
+        self.handler.handle(transaction, fact).await?;
         Ok(Taken::Applied)
     }
 
@@ -153,14 +161,12 @@ impl Consumer {
         rows.first().ok_or_else(|| DbErr::RecordNotFound("watermark".into()))?.try_get("", "sequence")
     }
 
-    async fn behind_dead_letter(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<bool, DbErr> {
-        let sql = "SELECT 1 AS one FROM dead_letters WHERE consumer = $1 AND producer = $2 AND aggregate_id = $3
-            AND settled_at IS NULL AND sequence < $4 LIMIT 1";
-        let values = [self.name.into(), self.producer.into(), fact.aggregate_id.into(), fact.sequence.into()];
-        Ok(!self.db.query(transaction, sql, values).await?.is_empty())
-    }
-
-    async fn park(&self, transaction: &DatabaseTransaction, received: &Received<'_>, fact: &Fact) -> Result<(), DbErr> {
+    pub(super) async fn park(
+        &self,
+        transaction: &DatabaseTransaction,
+        received: &Received<'_>,
+        fact: &Fact,
+    ) -> Result<(), DbErr> {
         let sql = format!(
             "INSERT INTO parked (consumer, producer, aggregate_id, sequence, fact_id, value, headers, parked_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, {}) ON CONFLICT DO NOTHING",
@@ -179,17 +185,19 @@ impl Consumer {
         Ok(())
     }
 
-    /// Inbox row and watermark of a fact that took effect.
-    async fn note(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), DbErr> {
+    /// Inbox row and watermark of a fact that takes effect.
+    async fn note(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
         let sql = format!(
             "INSERT INTO inbox (consumer, fact_id, producer, aggregate_id, sequence, processed_at)
-             VALUES ($1, $2, $3, $4, $5, {})",
+             VALUES ($1, $2, $3, $4, $5, {}) ON CONFLICT (consumer, fact_id) DO NOTHING",
             self.db.now_sql()
         );
         let values =
             [self.name.into(), fact.id.into(), self.producer.into(), fact.aggregate_id.into(), fact.sequence.into()];
-        self.db.execute(transaction, sql, values).await?;
-        self.set_watermark(transaction, fact.aggregate_id, fact.sequence).await
+        if self.db.execute(transaction, sql, values).await? == 0 {
+            return Err(HandleError::Permanent(anyhow::anyhow!("id {} was another fact's before", fact.id)));
+        }
+        Ok(self.set_watermark(transaction, fact.aggregate_id, fact.sequence).await?)
     }
 
     pub(super) async fn set_watermark(
@@ -207,15 +215,17 @@ impl Consumer {
         Ok(())
     }
 
-    /// Moves the offset past a log record; false when the lease or the offset is another's by now.
-    async fn advance(
+    /// Moves the offset past a log record, or settles the letter that was requeued; false when another process was faster.
+    pub(super) async fn advance(
         &self,
         transaction: &DatabaseTransaction,
         received: &Received<'_>,
         fact: Option<&Fact>,
     ) -> Result<bool, DbErr> {
-        let Place::Log { lease, epoch, partition, offset } = received.place else {
-            return Ok(true);
+        let (lease, epoch, partition, offset) = match received.place {
+            Place::Log { lease, epoch, partition, offset } => (lease, epoch, partition, offset),
+            Place::Requeued { letter } => return self.settle(transaction, letter).await,
+            Place::Aside => return Ok(true),
         };
         let sql = format!(
             "UPDATE consumer_offsets SET next_offset = $1, last_fact_id = $2
@@ -224,7 +234,7 @@ impl Consumer {
         );
         let values = [
             (offset + 1).into(),
-            fact.map(|f| f.id).into(),
+            fact.map_or_else(|| record_id(received.value), |f| f.id).into(),
             self.name.into(),
             self.topic.into(),
             partition.into(),
@@ -234,47 +244,17 @@ impl Consumer {
         ];
         Ok(self.db.execute(transaction, sql, values).await? == 1)
     }
+}
 
-    /// Puts a record aside for a person, in the transaction that moves the offset.
-    pub(super) async fn dead_letter(
-        &self,
-        received: &Received<'_>,
-        fact: Option<&Fact>,
-        error: &str,
-    ) -> Result<Taken, DbErr> {
-        let transaction = self.db.begin().await?;
-        let (partition, offset) = match received.place {
-            Place::Log { partition, offset, .. } => (partition, offset),
-            Place::Aside => (-1, -1),
-        };
-        let sql = format!(
-            "INSERT INTO dead_letters (id, consumer, producer, aggregate_id, sequence, log_partition, log_offset, record_key,
-                value, headers, error, status, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'open', {})",
-            self.db.now_sql()
-        );
-        let values = [
-            crate::ids::FactId::new().into(),
-            self.name.into(),
-            self.producer.into(),
-            fact.map(|f| f.aggregate_id).into(),
-            fact.map(|f| f.sequence).into(),
-            partition.into(),
-            offset.into(),
-            received.key.map(<[u8]>::to_vec).into(),
-            received.value.to_vec().into(),
-            received.headers_json().into(),
-            error.into(),
-        ];
-        self.db.execute(&transaction, sql, values).await?;
-        if !self.advance(&transaction, received, fact).await? {
-            return Ok(Taken::LeaseLost);
-        }
-        transaction.commit().await?;
-        tracing::error!(consumer = self.name, topic = self.topic, partition, offset, error, "dead letter");
-        telemetry::count("eventix_dead_letters", self.name, self.producer);
-        Ok(Taken::DeadLettered)
+/// What tells a record from others: its fact's id, or for a record that is no fact, an id made of its hash.
+pub(super) fn record_id(value: &[u8]) -> FactId {
+    if let Ok(fact) = Fact::decode(value, Carrier::new()) {
+        return fact.id;
     }
+    let digest = ring::digest::digest(&ring::digest::SHA256, value);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    FactId(Uuid::from_bytes(bytes))
 }
 
 /// Keeps made-up type names out of the labels.

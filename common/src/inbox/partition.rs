@@ -1,18 +1,20 @@
-//! One partition's records, in order, under its lease. Before the first fetch the position is checked against the log:
-//! a log that is not the one we left starts a new incarnation. Never jumps to the latest record.
+//! One partition's records, in order, under its lease. Before the first fetch of each connection the position is checked
+//! against the log: a log that is not the one we left starts a new incarnation. Never jumps to the latest record.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::intake::{Received, Taken};
+use super::intake::{Received, Taken, record_id};
 use super::{Consumer, lease_name};
 use crate::bus::{BusError, Incoming, PartitionLog};
 use crate::error::chain;
 use crate::fact::Fact;
 use crate::ids::FactId;
+use crate::lease::held_sql;
 use crate::runtime::Shutdown;
+use crate::tables::PARTITIONS;
 use crate::telemetry::{self, Carrier};
 
 /// Pause while another process has the lease.
@@ -21,11 +23,8 @@ const LEASE_PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Why one session of reading ended.
-enum Ended {
-    Lease,
-    Stopped,
-}
+/// How often a partition that keeps failing says so.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// Why one session of reading failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,58 +35,85 @@ enum SessionError {
     Db(#[from] DbErr),
 }
 
+/// How badly reading goes.
+struct Trouble {
+    pause: Duration,
+    told_at: Option<Instant>,
+}
+
+impl Trouble {
+    const NONE: Self = Self { pause: PAUSE_MIN, told_at: None };
+
+    /// Whether a failure should be told now: the first at once, then once in a while.
+    fn tells(&mut self) -> bool {
+        let tells = self.told_at.is_none_or(|at| at.elapsed() > TELL_EVERY);
+        if tells {
+            self.told_at = Some(Instant::now());
+        }
+        tells
+    }
+}
+
 impl Consumer {
     /// Reads one partition until shutdown.
     pub async fn run_partition(self: Arc<Self>, partition: i32, shutdown: Shutdown) -> anyhow::Result<()> {
-        let lease = lease_name(self.topic, partition);
-        let mut pause = PAUSE_MIN;
-        while !shutdown.is_cancelled() {
-            let Some(epoch) = self.leases.epoch(&lease) else {
-                tokio::time::sleep(LEASE_PAUSE).await;
-                continue;
-            };
-            match self.session(partition, &lease, epoch, &shutdown).await {
-                Ok(Ended::Lease | Ended::Stopped) => pause = PAUSE_MIN,
-                Err(error) => {
-                    tracing::warn!(topic = self.topic, partition, error = %chain(&error), "reading failed, trying again");
-                    tokio::select! {
-                        () = shutdown.cancelled() => {}
-                        () = tokio::time::sleep(pause) => {}
-                    }
-                    pause = (pause * 2).min(PAUSE_MAX);
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            never = async {
+                let lease = lease_name(self.topic, partition);
+                let mut trouble = Trouble::NONE;
+                loop {
+                    self.turn(partition, &lease, &mut trouble).await;
                 }
-            }
+            } => never,
         }
-        Ok(())
+    }
+
+    /// One session, or a pause when there is no lease.
+    async fn turn(&self, partition: i32, lease: &str, trouble: &mut Trouble) {
+        let Some(epoch) = self.leases.epoch(lease) else {
+            tokio::time::sleep(LEASE_PAUSE).await;
+            return;
+        };
+        let began = Instant::now();
+        let outcome = self.session(partition, lease, epoch).await;
+        if outcome.is_ok() || began.elapsed() > TELL_EVERY {
+            *trouble = Trouble::NONE;
+        }
+        let Err(error) = outcome else { return };
+        if trouble.tells() {
+            tracing::warn!(topic = self.topic, partition, error = %chain(&error), "reading failed, trying again");
+        }
+        if matches!(&error, SessionError::Bus(error) if error.is_unknown_topic())
+            && let Err(error) = self.bus.ensure_topic(self.topic, PARTITIONS).await
+        {
+            tracing::warn!(topic = self.topic, error = %chain(&error), "the topic is not there");
+        }
+        tokio::time::sleep(trouble.pause).await;
+        trouble.pause = (trouble.pause * 2).min(PAUSE_MAX);
     }
 
     /// Reads on a fresh connection for as long as the lease lasts.
-    async fn session(
-        &self,
-        partition: i32,
-        lease: &str,
-        epoch: i64,
-        shutdown: &Shutdown,
-    ) -> Result<Ended, SessionError> {
+    async fn session(&self, partition: i32, lease: &str, epoch: i64) -> Result<(), SessionError> {
         let log = self.bus.open(self.topic, partition).await?;
-        let mut next = self.position(&log, partition).await?;
-        while !shutdown.is_cancelled() {
-            if self.leases.epoch(lease) != Some(epoch) {
-                return Ok(Ended::Lease);
-            }
-            let records = tokio::select! {
-                () = shutdown.cancelled() => return Ok(Ended::Stopped),
-                fetched = log.fetch(next, self.settings.fetch_wait) => fetched?,
-            };
+        let Some(mut next) = self.position(&log, partition, lease, epoch).await? else {
+            self.leases.lost(lease);
+            return Ok(());
+        };
+        while self.leases.epoch(lease) == Some(epoch) {
+            let records = log.fetch(next, self.settings.fetch_wait).await?;
             for record in &records {
                 if self.take_patiently(record, lease, epoch, partition).await? == Taken::LeaseLost {
                     self.leases.lost(lease);
-                    return Ok(Ended::Lease);
+                    return Ok(());
                 }
                 next = record.offset + 1;
             }
+            let name = format!("{}/{partition}", self.topic);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            telemetry::set_gauge("eventix_consumer_lag", self.name, &name, (log.end() - next).max(0) as f64);
         }
-        Ok(Ended::Stopped)
+        Ok(())
     }
 
     /// Takes a record, trying again while its handler fails; after a while it is the record's fault.
@@ -100,7 +126,7 @@ impl Consumer {
                 Ok(taken) => return Ok(taken),
                 Err(error) => error,
             };
-            if started.elapsed() > self.settings.patience && self.db.now(self.db.reader()).await.is_ok() {
+            if started.elapsed() > self.settings.patience && self.db.now(self.db.writer()).await.is_ok() {
                 let fact = Fact::decode(&record.value, Carrier::new()).ok();
                 return self.dead_letter(&received, fact.as_ref(), &chain(&error)).await;
             }
@@ -113,13 +139,19 @@ impl Consumer {
         }
     }
 
-    /// Where to go on, after checking that the log still holds what we left there.
-    async fn position(&self, log: &PartitionLog, partition: i32) -> Result<i64, SessionError> {
+    /// Where to go on, after checking that the log still holds what we left there; `None` when the lease is another's.
+    async fn position(
+        &self,
+        log: &PartitionLog,
+        partition: i32,
+        lease: &str,
+        epoch: i64,
+    ) -> Result<Option<i64>, SessionError> {
         let (next, last) = self.stored_position(partition).await?;
         let (earliest, latest) = log.range().await?;
         let in_range = (earliest..=latest).contains(&next);
-        if next == 0 && earliest == 0 || in_range && self.same_log(log, next, earliest, last).await? {
-            return Ok(next);
+        if in_range && self.same_log(log, next, earliest, last).await? {
+            return Ok(Some(next));
         }
         tracing::error!(
             topic = self.topic,
@@ -130,12 +162,26 @@ impl Consumer {
             "the log is not the one we read before: starting at its beginning and asking the producer for the rest"
         );
         telemetry::count("eventix_log_incarnations", self.name, self.topic);
-        let sql = "UPDATE consumer_offsets SET next_offset = $1, last_fact_id = NULL, incarnation = incarnation + 1,
-            recovering = $2 WHERE consumer = $3 AND topic = $4 AND log_partition = $5 AND next_offset = $6";
-        let values = [earliest.into(), true.into(), self.name.into(), self.topic.into(), partition.into(), next.into()];
-        self.db.execute(self.db.writer(), sql, values).await?;
+        let sql = format!(
+            "UPDATE consumer_offsets SET next_offset = $1, last_fact_id = NULL, incarnation = incarnation + 1,
+                recovering = TRUE
+             WHERE consumer = $2 AND topic = $3 AND log_partition = $4 AND next_offset = $5 AND {}",
+            held_sql("$6", "$7")
+        );
+        let values = [
+            earliest.into(),
+            self.name.into(),
+            self.topic.into(),
+            partition.into(),
+            next.into(),
+            lease.into(),
+            epoch.into(),
+        ];
+        if self.db.execute(self.db.writer(), sql, values).await? == 0 {
+            return Ok(None);
+        }
         self.parked.notify_one();
-        Ok(self.stored_position(partition).await?.0)
+        Ok(Some(earliest))
     }
 
     /// Whether the record before `next` is the one we took last.
@@ -151,8 +197,7 @@ impl Consumer {
         };
         let records = log.fetch(next - 1, self.settings.fetch_wait).await?;
         let before = records.first().filter(|r| r.offset == next - 1);
-        let found = before.and_then(|r| Fact::decode(&r.value, Carrier::new()).ok()).map(|f| f.id);
-        Ok(found == Some(last))
+        Ok(before.is_some_and(|r| record_id(&r.value) == last))
     }
 
     async fn stored_position(&self, partition: i32) -> Result<(i64, Option<FactId>), DbErr> {

@@ -86,7 +86,8 @@ impl Relay {
     async fn round(&self, resting: &mut Resting) -> Result<usize, DbErr> {
         resting.retain(|_, until| *until > Instant::now());
         let mine = |p: i32| Some((p, self.leases.epoch(&lease_name(p))?));
-        let epochs: BTreeMap<i32, i64> = (0..PARTITIONS).filter(|p| !resting.contains_key(p)).filter_map(mine).collect();
+        let epochs: BTreeMap<i32, i64> =
+            (0..PARTITIONS).filter(|p| !resting.contains_key(p)).filter_map(mine).collect();
         if epochs.is_empty() {
             return Ok(0);
         }

@@ -26,7 +26,6 @@ pub(crate) fn offer(seats: usize, capacity: u32) -> Offer {
     let terms = OfferTerms {
         event_id: EventId::new(),
         version: 1,
-        title: "Some evening".into(),
         starts_at: start() + Duration::days(30),
         sale_starts_at: start() - Duration::days(1),
         sale_ends_at: start() + Duration::days(30),

@@ -1,16 +1,17 @@
 //! Events and their offers: an older version never replaces a newer one, and no offer clears a cancelled mark.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use common::clock::from_micros;
-use common::db::rows_of_placeholders;
+use common::db::{placeholders, rows_of_placeholders};
 use common::ids::EventId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 
 use super::Store;
 use crate::domain::booking::EventCheck;
-use crate::domain::offer::Offer;
+use crate::domain::offer::{Offer, OfferArea};
 use crate::infrastructure::wire;
 
 /// Wanted versions fetched in one round.
@@ -21,24 +22,34 @@ const WANTED_MAX: u32 = 50;
 pub struct KnownEvent {
     /// Version of the offer it sells from; 0: none yet.
     pub offer_version: i64,
-    /// Version a fact spoke of.
-    pub wanted_version: i64,
-    /// Whether it is cancelled.
-    pub cancelled: bool,
+    /// Seats plus area places of that offer.
+    pub places: u32,
 }
 
 impl Store {
-    /// The event's row, if it was ever heard of.
+    /// An event's row, if it was ever heard of.
     pub async fn known_event(&self, event: EventId) -> Result<Option<KnownEvent>, DbErr> {
-        let sql = "SELECT offer_version, wanted_version, cancelled_at FROM events WHERE event_id = $1";
-        let rows = self.db.query(self.db.reader(), sql, [event.into()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let cancelled_at: Option<i64> = row.try_get("", "cancelled_at")?;
-        Ok(Some(KnownEvent {
-            offer_version: row.try_get("", "offer_version")?,
-            wanted_version: row.try_get("", "wanted_version")?,
-            cancelled: cancelled_at.is_some(),
-        }))
+        Ok(self.known_events(&[event]).await?.remove(&event))
+    }
+
+    /// The rows of those events that were ever heard of.
+    pub async fn known_events(&self, events: &[EventId]) -> Result<HashMap<EventId, KnownEvent>, DbErr> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = format!(
+            "SELECT event_id, offer_version, places FROM events WHERE event_id IN ({})",
+            placeholders(events.len(), 1)
+        );
+        let ids: Vec<Value> = events.iter().map(|id| (*id).into()).collect();
+        let mut known = HashMap::new();
+        for row in self.db.query(self.db.reader(), sql, ids).await? {
+            let places: i64 = row.try_get("", "places")?;
+            let places = u32::try_from(places).unwrap_or(u32::MAX);
+            let event = KnownEvent { offer_version: row.try_get("", "offer_version")?, places };
+            known.insert(row.try_get("", "event_id")?, event);
+        }
+        Ok(known)
     }
 
     /// What transitions need to know of the event.
@@ -59,7 +70,7 @@ impl Store {
     ) -> Result<(), DbErr> {
         let sql =
             "INSERT INTO events (event_id, offer_version, wanted_version, starts_at, sale_starts_at, sale_ends_at,
-                per_customer_limit) VALUES ($1, 0, $2, 0, 0, 0, 0)
+                per_customer_limit, places) VALUES ($1, 0, $2, 0, 0, 0, 0, 0)
             ON CONFLICT (event_id) DO UPDATE SET wanted_version = excluded.wanted_version
             WHERE events.wanted_version < excluded.wanted_version";
         self.db.execute(transaction, sql, [event.into(), version.into()]).await?;
@@ -80,7 +91,7 @@ impl Store {
     /// Events whose wanted offer is newer than the one held.
     pub async fn wanted_offers(&self) -> Result<Vec<(EventId, i64)>, DbErr> {
         let sql = format!(
-            "SELECT event_id, wanted_version FROM events WHERE wanted_version > offer_version LIMIT {WANTED_MAX}"
+            "SELECT event_id, wanted_version FROM events WHERE wanted_version > offer_version ORDER BY event_id LIMIT {WANTED_MAX}"
         );
         let rows = self.db.query(self.db.reader(), sql, []).await?;
         rows.iter().map(|row| Ok((row.try_get("", "event_id")?, row.try_get("", "wanted_version")?))).collect()
@@ -90,39 +101,56 @@ impl Store {
     pub async fn keep_offer(&self, offer: Offer, data: Bytes, cancelled: bool) -> Result<(), DbErr> {
         let transaction = self.db.begin().await?;
         let sql = "INSERT INTO offers (event_id, version, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let key: [Value; 2] = [offer.event_id.into(), offer.version.into()];
-        self.db.execute(&transaction, sql, [key[0].clone(), key[1].clone(), data.to_vec().into()]).await?;
-        if !offer.areas.is_empty() {
-            let sql = format!(
-                "INSERT INTO area_counters (event_id, area_id, capacity, taken) VALUES {} ON CONFLICT DO NOTHING",
-                rows_of_placeholders(offer.areas.len(), 4, 1)
-            );
-            let row = |area: &crate::domain::offer::OfferArea| -> [Value; 4] {
-                [offer.event_id.into(), area.id.into(), area.capacity.cast_signed().into(), 0_i32.into()]
-            };
-            self.db.execute(&transaction, sql, offer.areas.iter().flat_map(row).collect::<Vec<_>>()).await?;
-        }
-        let sql =
-            "INSERT INTO events (event_id, offer_version, wanted_version, starts_at, sale_starts_at, sale_ends_at,
-                per_customer_limit) VALUES ($1, $2, $2, $3, $4, $5, $6)
-            ON CONFLICT (event_id) DO UPDATE SET offer_version = excluded.offer_version, starts_at = excluded.starts_at,
-                sale_starts_at = excluded.sale_starts_at, sale_ends_at = excluded.sale_ends_at,
-                per_customer_limit = excluded.per_customer_limit
-            WHERE events.offer_version < excluded.offer_version";
-        let values = [
-            key[0].clone(),
-            key[1].clone(),
-            offer.starts_at.timestamp_micros().into(),
-            offer.sale_starts_at.timestamp_micros().into(),
-            offer.sale_ends_at.timestamp_micros().into(),
-            offer.per_customer_limit.cast_signed().into(),
-        ];
+        let values = [offer.event_id.into(), offer.version.into(), data.to_vec().into()];
         self.db.execute(&transaction, sql, values).await?;
+        self.insert_counters(&transaction, &offer).await?;
+        self.sell_from(&transaction, &offer).await?;
         if cancelled {
             self.mark_cancelled(&transaction, offer.event_id).await?;
         }
         transaction.commit().await?;
         self.offers.insert((offer.event_id, offer.version), Arc::new(offer)).await;
+        Ok(())
+    }
+
+    /// Counters of areas seen for the first time; the plan, and so every capacity, is the same in all versions.
+    async fn insert_counters(&self, transaction: &DatabaseTransaction, offer: &Offer) -> Result<(), DbErr> {
+        if offer.areas.is_empty() {
+            return Ok(());
+        }
+        let mut areas: Vec<&OfferArea> = offer.areas.iter().collect();
+        areas.sort_by_key(|area| area.id);
+        let sql = format!(
+            "INSERT INTO area_counters (event_id, area_id, capacity, taken) VALUES {} ON CONFLICT DO NOTHING",
+            rows_of_placeholders(areas.len(), 4, 1)
+        );
+        let row = |area: &OfferArea| -> [Value; 4] {
+            [offer.event_id.into(), area.id.into(), area.capacity.cast_signed().into(), 0_i32.into()]
+        };
+        self.db.execute(transaction, sql, areas.into_iter().flat_map(row).collect::<Vec<_>>()).await?;
+        Ok(())
+    }
+
+    /// Writes what holds check on the row; an older version than the one there changes nothing, and no version clears the
+    /// cancelled mark.
+    async fn sell_from(&self, transaction: &DatabaseTransaction, offer: &Offer) -> Result<(), DbErr> {
+        let sql =
+            "INSERT INTO events (event_id, offer_version, wanted_version, starts_at, sale_starts_at, sale_ends_at,
+                per_customer_limit, places) VALUES ($1, $2, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT (event_id) DO UPDATE SET offer_version = excluded.offer_version, starts_at = excluded.starts_at,
+                sale_starts_at = excluded.sale_starts_at, sale_ends_at = excluded.sale_ends_at,
+                per_customer_limit = excluded.per_customer_limit, places = excluded.places
+            WHERE events.offer_version < excluded.offer_version";
+        let values = [
+            offer.event_id.into(),
+            offer.version.into(),
+            offer.starts_at.timestamp_micros().into(),
+            offer.sale_starts_at.timestamp_micros().into(),
+            offer.sale_ends_at.timestamp_micros().into(),
+            offer.per_customer_limit.cast_signed().into(),
+            i64::from(offer.total()).into(),
+        ];
+        self.db.execute(transaction, sql, values).await?;
         Ok(())
     }
 

@@ -90,13 +90,13 @@ impl Store {
 
     /// Places of events that have an offer here.
     pub async fn availabilities(&self, events: &[EventId]) -> Result<HashMap<EventId, Availability>, DbErr> {
-        let mut found = HashMap::new();
-        for event in events {
-            let Some(known) = self.known_event(*event).await? else { continue };
-            if let Some(offer) = self.offer(*event, known.offer_version).await? {
-                found.insert(*event, Availability { total: offer.total(), ..Availability::default() });
-            }
-        }
+        let mut found: HashMap<EventId, Availability> = self
+            .known_events(events)
+            .await?
+            .into_iter()
+            .filter(|(_, known)| known.offer_version > 0)
+            .map(|(event, known)| (event, Availability { total: known.places, ..Availability::default() }))
+            .collect();
         if found.is_empty() {
             return Ok(found);
         }

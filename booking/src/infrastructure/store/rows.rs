@@ -34,7 +34,7 @@ pub struct Ticket {
 }
 
 pub(super) const COLUMNS: &str =
-    "id, event_id, customer_id, offer_version, state, total_minor, currency, attempts, sold_attempt,
+    "id, event_id, customer_id, state, total_minor, currency, attempts, sold_attempt,
     decline_code, cancel_cause, expires_at, grace_until, claims_held, sequence, fence, created_at";
 
 /// Reads one booking with its items; `lock` is empty or ` FOR UPDATE`.
@@ -108,6 +108,8 @@ fn booking(row: &QueryResult) -> Result<Booking, DbErr> {
 
 fn state(row: &QueryResult, attempt: u32) -> Result<BookingState, DbErr> {
     let name: String = row.try_get("", "state")?;
+    let sold: Option<i32> = row.try_get("", "sold_attempt")?;
+    let sold = sold.map(i32::cast_unsigned);
     let instant = |column: &str| -> Result<_, DbErr> {
         let micros: Option<i64> = row.try_get("", column)?;
         micros.map(from_micros).ok_or_else(|| broken("bookings", &format!("{column} is null in state {name}")))
@@ -120,14 +122,13 @@ fn state(row: &QueryResult, attempt: u32) -> Result<BookingState, DbErr> {
             grace_until: instant("grace_until")?,
             claims_held: row.try_get("", "claims_held")?,
         },
-        "CONFIRMED" => {
-            let sold: Option<i32> = row.try_get("", "sold_attempt")?;
-            BookingState::Confirmed { attempt: sold.unwrap_or(0).cast_unsigned() }
-        }
+        "CONFIRMED" => BookingState::Confirmed {
+            attempt: sold.ok_or_else(|| broken("bookings", "sold_attempt is null in state CONFIRMED"))?,
+        },
         "CANCELLED" => {
             let cause: Option<String> = row.try_get("", "cancel_cause")?;
             let cause = cause.as_deref().and_then(CancelCause::parse);
-            BookingState::Cancelled { cause: cause.ok_or_else(|| broken("bookings.cancel_cause", "unknown"))? }
+            BookingState::Cancelled { cause: cause.ok_or_else(|| broken("bookings.cancel_cause", "unknown"))?, sold }
         }
         "EXPIRED" => BookingState::Expired,
         "RELEASED" => BookingState::Released,
@@ -142,45 +143,6 @@ fn money(minor: i64, currency: Currency) -> Result<Money, DbErr> {
 /// A row that breaks an invariant: an error of its own, not a panic.
 fn broken(place: &str, what: &str) -> DbErr {
     DbErr::Custom(format!("broken row: {place}: {what}"))
-}
-
-/// The columns of a state, for writing.
-pub(super) struct StateColumns {
-    pub state: &'static str,
-    pub sold_attempt: Option<i32>,
-    pub cancel_cause: Option<&'static str>,
-    pub expires_at: Option<i64>,
-    pub grace_until: Option<i64>,
-    pub claims_held: bool,
-}
-
-impl From<&BookingState> for StateColumns {
-    fn from(state: &BookingState) -> Self {
-        let ended = Self {
-            state: state.name(),
-            sold_attempt: None,
-            cancel_cause: None,
-            expires_at: None,
-            grace_until: None,
-            claims_held: false,
-        };
-        match state {
-            BookingState::Held { expires_at } => {
-                Self { expires_at: Some(expires_at.timestamp_micros()), claims_held: true, ..ended }
-            }
-            BookingState::Paying { expires_at, grace_until, claims_held, .. } => Self {
-                expires_at: Some(expires_at.timestamp_micros()),
-                grace_until: Some(grace_until.timestamp_micros()),
-                claims_held: *claims_held,
-                ..ended
-            },
-            BookingState::Confirmed { attempt } => {
-                Self { sold_attempt: Some(attempt.cast_signed()), claims_held: true, ..ended }
-            }
-            BookingState::Cancelled { cause } => Self { cancel_cause: Some(cause.name()), ..ended },
-            BookingState::Expired | BookingState::Released => ended,
-        }
-    }
 }
 
 /// Writes the items of new bookings in one statement.

@@ -1,19 +1,13 @@
 //! Writes a decision: claims, booking row, tickets, refunds, facts and history, all in the caller's transaction.
 
 use chrono::{DateTime, Utc};
-use common::db::rows_of_placeholders;
 use common::history::{self, Transition};
-use common::ids::{BookingId, RefundId, TicketId};
-use common::money::Money;
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use common::ids::BookingId;
+use sea_orm::{DatabaseTransaction, DbErr};
 
-use super::{Store, claims, rows};
+use super::{Store, claims};
 use crate::domain::booking::{Booking, BookingFact, BookingState, ClaimChange, Decision, TicketChange};
-use crate::domain::ticket::TicketClaims;
 use crate::infrastructure::wire;
-
-/// First version of every ticket.
-const TICKET_VERSION: u32 = 1;
 
 /// Why a decision was not written; nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +51,7 @@ impl Store {
         if next != *before {
             self.update_row(transaction, &next, because.now).await?;
         }
-        self.record(transaction, before, &next, because).await?;
+        self.note_transition(transaction, before, &next, because).await?;
         Ok(())
     }
 
@@ -86,7 +80,7 @@ impl Store {
         next: &Booking,
         now: DateTime<Utc>,
     ) -> Result<(), DbErr> {
-        let state = rows::StateColumns::from(&next.state);
+        let state = StateColumns::from(&next.state);
         let sql =
             "UPDATE bookings SET state = $2, attempts = $3, sold_attempt = $4, decline_code = $5, cancel_cause = $6,
             expires_at = $7, grace_until = $8, claims_held = $9, fence = $10, sequence = $11, updated_at = $12, asked_at = $12
@@ -128,7 +122,7 @@ impl Store {
         self.outbox.append(transaction, &told).await
     }
 
-    async fn record(
+    async fn note_transition(
         &self,
         transaction: &DatabaseTransaction,
         before: &Booking,
@@ -150,78 +144,6 @@ impl Store {
         };
         history::write(&self.db, transaction, &[transition]).await
     }
-
-    /// One ticket per item, signed.
-    async fn issue_tickets(
-        &self,
-        transaction: &DatabaseTransaction,
-        booking: &Booking,
-        now: DateTime<Utc>,
-    ) -> Result<(), DbErr> {
-        let sql = format!(
-            "INSERT INTO tickets (id, booking_id, item_id, event_id, version, state, token, created_at) VALUES {}",
-            rows_of_placeholders(booking.items.len(), 8, 1)
-        );
-        let mut values: Vec<Value> = Vec::with_capacity(booking.items.len() * 8);
-        for item in &booking.items {
-            let claims = TicketClaims {
-                ticket_id: TicketId::new(),
-                event_id: booking.event_id,
-                place: item.seat_id.map(|s| s.0).or(item.area_id.map(|a| a.0)).unwrap_or_default(),
-                version: TICKET_VERSION,
-                key_id: self.tickets.key_id(),
-            };
-            values.extend([
-                claims.ticket_id.into(),
-                booking.id.into(),
-                item.id.into(),
-                booking.event_id.into(),
-                TICKET_VERSION.cast_signed().into(),
-                "valid".into(),
-                self.tickets.sign(&claims).into(),
-                now.timestamp_micros().into(),
-            ]);
-        }
-        self.db.execute(transaction, sql, values).await?;
-        Ok(())
-    }
-
-    async fn void_tickets(&self, transaction: &DatabaseTransaction, booking: &Booking) -> Result<(), DbErr> {
-        let sql = "UPDATE tickets SET state = 'void' WHERE booking_id = $1 AND state = 'valid'";
-        let voided = self.db.execute(transaction, sql, [booking.id.into()]).await?;
-        if voided == booking.items.len() as u64 {
-            return Ok(());
-        }
-        Err(DbErr::Custom(format!(
-            "booking {} has {voided} valid tickets for {} items",
-            booking.id,
-            booking.items.len()
-        )))
-    }
-
-    async fn insert_refund(
-        &self,
-        transaction: &DatabaseTransaction,
-        booking: BookingId,
-        refund: RefundId,
-        amount: Money,
-        reason: &str,
-        now: DateTime<Utc>,
-    ) -> Result<(), DbErr> {
-        let sql = "INSERT INTO booking_refunds (id, booking_id, amount_minor, reason, state, created_at)
-            VALUES ($1, $2, $3, $4, 'requested', $5)";
-        let values = [
-            refund.into(),
-            booking.into(),
-            amount.amount_minor().into(),
-            reason.into(),
-            now.timestamp_micros().into(),
-        ];
-        self.db.execute(transaction, sql, values).await?;
-        let sql = "UPDATE booking_items SET refunded_minor = price_minor WHERE booking_id = $1";
-        self.db.execute(transaction, sql, [booking.into()]).await?;
-        Ok(())
-    }
 }
 
 /// Whether a booking must still own all its claims: a lapsed one may have lost some to others.
@@ -231,5 +153,46 @@ fn owns_all(booking: &Booking, now: DateTime<Utc>) -> bool {
         BookingState::Paying { grace_until, claims_held, .. } => claims_held && grace_until > now,
         BookingState::Confirmed { .. } => true,
         BookingState::Cancelled { .. } | BookingState::Expired | BookingState::Released => false,
+    }
+}
+
+/// The columns of a state, for writing.
+struct StateColumns {
+    state: &'static str,
+    sold_attempt: Option<i32>,
+    cancel_cause: Option<&'static str>,
+    expires_at: Option<i64>,
+    grace_until: Option<i64>,
+    claims_held: bool,
+}
+
+impl From<&BookingState> for StateColumns {
+    fn from(state: &BookingState) -> Self {
+        let ended = Self {
+            state: state.name(),
+            sold_attempt: None,
+            cancel_cause: None,
+            expires_at: None,
+            grace_until: None,
+            claims_held: false,
+        };
+        match state {
+            BookingState::Held { expires_at } => {
+                Self { expires_at: Some(expires_at.timestamp_micros()), claims_held: true, ..ended }
+            }
+            BookingState::Paying { expires_at, grace_until, claims_held, .. } => Self {
+                expires_at: Some(expires_at.timestamp_micros()),
+                grace_until: Some(grace_until.timestamp_micros()),
+                claims_held: *claims_held,
+                ..ended
+            },
+            BookingState::Confirmed { attempt } => {
+                Self { sold_attempt: Some(attempt.cast_signed()), claims_held: true, ..ended }
+            }
+            BookingState::Cancelled { cause, sold } => {
+                Self { cancel_cause: Some(cause.name()), sold_attempt: sold.map(u32::cast_signed), ..ended }
+            }
+            BookingState::Expired | BookingState::Released => ended,
+        }
     }
 }

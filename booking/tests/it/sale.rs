@@ -1,0 +1,103 @@
+//! Events on sale, as catalog would offer them.
+
+use chrono::{DateTime, Duration, Utc};
+use common::clock::to_wire;
+use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
+use common::proto::catalog::v1::{OfferArea, OfferSeat, OfferTerms, StreamOfferResponse};
+
+use booking::application::ports::FetchedOffer;
+use booking::domain::hold::{Order, Wanted};
+use booking::infrastructure::wire;
+
+/// Price of every seat, euro cents.
+pub const SEAT_PRICE: i64 = 2500;
+/// Price of every area place.
+pub const PLACE_PRICE: i64 = 1000;
+
+/// One event's offer, to be changed field by field before it is put on sale.
+#[derive(Clone)]
+pub struct Sale {
+    pub event: EventId,
+    pub plan: SeatingPlanId,
+    pub seats: Vec<SeatId>,
+    pub areas: Vec<(AreaId, u32)>,
+    pub version: u64,
+    pub limit: u32,
+    pub seat_price: i64,
+    pub closed: Vec<SeatId>,
+    pub starts_at: DateTime<Utc>,
+    pub sale_starts_at: DateTime<Utc>,
+    pub sale_ends_at: DateTime<Utc>,
+    pub cancelled: bool,
+}
+
+impl Sale {
+    /// An event in a month, on sale since an hour, of seats and areas of these capacities.
+    pub fn new(now: DateTime<Utc>, seats: usize, capacities: &[u32]) -> Self {
+        Self {
+            event: EventId::new(),
+            plan: SeatingPlanId::new(),
+            seats: (0..seats).map(|_| SeatId::new()).collect(),
+            areas: capacities.iter().map(|capacity| (AreaId::new(), *capacity)).collect(),
+            version: 1,
+            limit: 1000,
+            seat_price: SEAT_PRICE,
+            closed: Vec::new(),
+            starts_at: now + Duration::days(30),
+            sale_starts_at: now - Duration::hours(1),
+            sale_ends_at: now + Duration::days(30),
+            cancelled: false,
+        }
+    }
+
+    /// As catalog's stream brings it.
+    pub fn fetched(&self) -> FetchedOffer {
+        wire::fetched(self.message()).expect("a sound offer")
+    }
+
+    /// What catalog streams, in one message.
+    pub fn message(&self) -> StreamOfferResponse {
+        let seat = |id: &SeatId| OfferSeat {
+            seat_id: id.to_string(),
+            label: format!("seat {}", &id.to_string()[30..]),
+            category: "stalls".into(),
+            price_minor: self.seat_price,
+            closed: self.closed.contains(id),
+        };
+        let area = |(id, capacity): &(AreaId, u32)| OfferArea {
+            area_id: id.to_string(),
+            name: "Standing".into(),
+            capacity: *capacity,
+            price_minor: PLACE_PRICE,
+        };
+        StreamOfferResponse {
+            terms: Some(OfferTerms {
+                event_id: self.event.to_string(),
+                version: self.version,
+                title: "Some evening".into(),
+                starts_at: Some(to_wire(self.starts_at)),
+                sale_starts_at: Some(to_wire(self.sale_starts_at)),
+                sale_ends_at: Some(to_wire(self.sale_ends_at)),
+                per_customer_limit: self.limit,
+                currency: "EUR".into(),
+                cancellation_policy: None,
+                areas: self.areas.iter().map(area).collect(),
+                seating_plan_id: self.plan.to_string(),
+                cancelled: self.cancelled,
+            }),
+            seats: self.seats.iter().map(seat).collect(),
+        }
+    }
+
+    /// A wish for seats by their place in the plan, and for places of the areas in order.
+    pub fn wish(&self, seats: &[usize], places: &[u32]) -> Wanted {
+        let seats = seats.iter().map(|at| self.seats[*at]).collect();
+        let areas = self.areas.iter().zip(places).filter(|(_, n)| **n > 0).map(|((id, _), n)| (*id, *n)).collect();
+        Wanted::new(seats, areas).expect("a sound wish")
+    }
+
+    /// The same wish, priced.
+    pub fn order(&self, customer: &str, seats: &[usize], places: &[u32]) -> Order {
+        Order::price(customer, &self.wish(seats, places), &self.fetched().offer).expect("a wish of this event")
+    }
+}

@@ -1,0 +1,126 @@
+//! Leases: one owner at a time by the database's clock, and a late owner's writes touch nothing.
+
+use std::time::Duration;
+
+use common::db::Db;
+use common::lease::{Leases, held_sql};
+use common::on_both_databases;
+use common::runtime::Shutdown;
+use common::testing::TestDb;
+use futures_util::future::join_all;
+
+use crate::world::create_tables;
+
+on_both_databases!(
+    a_lease_has_one_owner_at_a_time,
+    a_lease_that_ran_out_goes_to_another_under_a_new_epoch,
+    a_renewed_lease_does_not_run_out,
+    the_same_owner_retakes_its_leases_after_a_restart,
+    shutdown_gives_leases_back,
+    a_race_for_many_leases_has_one_winner_each,
+);
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("work:{n}")).collect()
+}
+
+fn leases(db: &Db, owner: &str) -> Leases {
+    Leases::new(db.clone(), owner.into(), LEASE, names(3))
+}
+
+/// A write that a holder of `work:0` under `epoch` makes: touches a row only while that is true.
+async fn guarded_write(db: &Db, epoch: i64) -> u64 {
+    let sql = format!("UPDATE requests SET fingerprint = 'written' WHERE {}", held_sql("$1", "$2"));
+    db.execute(db.writer(), sql, ["work:0".into(), epoch.into()]).await.unwrap()
+}
+
+async fn a_row_to_write(db: &Db) {
+    let sql = "INSERT INTO requests (scope, request_id, fingerprint, created_at) VALUES ('s', 'r', 'f', 0)";
+    db.execute(db.writer(), sql, []).await.unwrap();
+}
+
+async fn a_lease_has_one_owner_at_a_time(db: TestDb) {
+    create_tables(&db).await;
+    let (first, second) = (leases(&db, "first"), leases(&db, "second"));
+
+    first.round().await.unwrap();
+    second.round().await.unwrap();
+
+    assert_eq!(names(3).iter().map(|n| first.epoch(n)).collect::<Vec<_>>(), [Some(1); 3]);
+    assert_eq!(names(3).iter().map(|n| second.epoch(n)).collect::<Vec<_>>(), [None; 3]);
+}
+
+async fn a_lease_that_ran_out_goes_to_another_under_a_new_epoch(db: TestDb) {
+    create_tables(&db).await;
+    a_row_to_write(&db).await;
+    let later = db.connect_again().await;
+    let (first, second) = (leases(&db, "first"), leases(&later, "second"));
+    first.round().await.unwrap();
+    assert_eq!(guarded_write(&db, 1).await, 1);
+
+    later.shift_time(chrono::Duration::seconds(11));
+    second.round().await.unwrap();
+
+    assert_eq!(second.epoch("work:0"), Some(2));
+    assert_eq!(first.epoch("work:0"), Some(1), "the paused owner still believes in it");
+    assert_eq!(guarded_write(&db, 1).await, 0, "but its writes touch nothing");
+    assert_eq!(guarded_write(&later, 2).await, 1);
+    first.round().await.unwrap();
+    assert_eq!(first.epoch("work:0"), None);
+}
+
+async fn a_renewed_lease_does_not_run_out(db: TestDb) {
+    create_tables(&db).await;
+    let later = db.connect_again().await;
+    let (first, second) = (leases(&db, "first"), leases(&later, "second"));
+    first.round().await.unwrap();
+
+    db.shift_time(chrono::Duration::seconds(8));
+    first.round().await.unwrap();
+    later.shift_time(chrono::Duration::seconds(16));
+    second.round().await.unwrap();
+
+    assert_eq!((first.epoch("work:2"), second.epoch("work:2")), (Some(1), None));
+}
+
+async fn the_same_owner_retakes_its_leases_after_a_restart(db: TestDb) {
+    create_tables(&db).await;
+    leases(&db, "only").round().await.unwrap();
+
+    let restarted = leases(&db, "only");
+    restarted.round().await.unwrap();
+
+    assert_eq!(restarted.epoch("work:1"), Some(2), "under a new epoch, so that writes of the old run touch nothing");
+}
+
+async fn shutdown_gives_leases_back(db: TestDb) {
+    create_tables(&db).await;
+    let (first, second) = (leases(&db, "first"), leases(&db, "second"));
+    let shutdown = Shutdown::new();
+    first.round().await.unwrap();
+
+    shutdown.cancel();
+    first.keep(shutdown).await.unwrap();
+    second.round().await.unwrap();
+
+    assert_eq!(first.epoch("work:0"), None);
+    assert_eq!(second.epoch("work:0"), Some(2));
+}
+
+async fn a_race_for_many_leases_has_one_winner_each(db: TestDb) {
+    create_tables(&db).await;
+    let other = db.connect_again().await;
+    let racers: Vec<Leases> = (0..6)
+        .map(|n| Leases::new(if n % 2 == 0 { db.clone() } else { other.clone() }, format!("racer {n}"), LEASE, names(36)))
+        .collect();
+
+    for round in join_all(racers.iter().map(Leases::round)).await {
+        round.unwrap();
+    }
+
+    for name in names(36) {
+        assert_eq!(racers.iter().filter(|r| r.epoch(&name).is_some()).count(), 1, "{name}");
+    }
+}
