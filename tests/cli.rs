@@ -150,6 +150,30 @@ async fn a_first_start_makes_a_believable_programme() {
 }
 
 #[tokio::test]
+async fn a_start_adds_events_when_fewer_than_six_are_on_sale() {
+    let mut product = Product::start(&[]);
+    let admin = product.token("root", "Admin");
+    let cancel = "mutation($id: ID!) { cancelEvent(input: {eventId: $id}) { event { status } userErrors { code } } }";
+    for event in events(&product).await.iter().take(7) {
+        let data = product.data(Some(&admin), cancel, json!({"id": event["id"]})).await;
+        assert_eq!(data["cancelEvent"]["event"]["status"], "CANCELLED", "{data}");
+    }
+    let on_sale = async |product: &Product| {
+        events(product).await.into_iter().filter(|event| event["status"] == "PUBLISHED").collect::<Vec<_>>()
+    };
+    let kept = on_sale(&product).await;
+    assert_eq!(kept.len(), 5);
+
+    product.restart();
+
+    let now = on_sale(&product).await;
+    assert_eq!(now.len(), 12);
+    assert!(kept.iter().all(|event| now.iter().any(|other| other["id"] == event["id"])));
+    product.restart();
+    assert_eq!(on_sale(&product).await, now, "enough are on sale, so a start adds none");
+}
+
+#[tokio::test]
 async fn an_ephemeral_product_leaves_nothing_behind() {
     let temp = tempfile::tempdir().unwrap();
     let mut child = Command::new(EVENTIX)

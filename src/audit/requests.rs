@@ -1,6 +1,6 @@
 //! I7: remembered requests. An answer stands for the one effect that its request had.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use common::db::placeholders;
 use common::proto::booking::v1::Booking;
@@ -110,7 +110,7 @@ fn held_without_request(databases: &Databases) -> Found<'_> {
         // Bookings first: what is held meanwhile is then among the requests.
         let db = &databases.booking;
         let rows = db.query(db.reader(), filled_in(db, HELD_TODAY), []).await?;
-        let mut unexplained: HashSet<Uuid> =
+        let mut unexplained: BTreeSet<Uuid> =
             rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, DbErr>>()?;
         let mut after = ("hold/".to_owned(), String::new());
         while !unexplained.is_empty() {

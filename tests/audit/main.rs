@@ -1,9 +1,10 @@
 //! `eventix audit`: healthy databases pass, and for each invariant a corrupted row is found and named.
 
+#![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
+
 #[allow(dead_code, reason = "each test binary uses its own part of the client")]
 #[path = "../e2e/client.rs"]
 mod client;
-#[allow(dead_code, reason = "each test binary uses its own part of the harness")]
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -84,7 +85,7 @@ async fn i1_a_counter_that_is_not_its_claims() {
 #[tokio::test]
 async fn i2_money_kept_for_what_was_given_back() {
     let copy = Copy::new().await;
-    let alice = copy.id("booking", &booking_of("alice")).await;
+    let alice = copy.booking("alice").await;
     let sql = format!("UPDATE booking_items SET refunded_minor = 1 WHERE booking_id = {}", booking_of("alice"));
     copy.corrupt("booking", &sql).await;
 
@@ -117,7 +118,7 @@ async fn i2_a_charge_that_payment_never_asked_for() {
 #[tokio::test]
 async fn i3_a_hold_that_nobody_ended() {
     let copy = Copy::new().await;
-    let frank = copy.id("booking", &booking_of("frank")).await;
+    let frank = copy.booking("frank").await;
     let sql = format!("UPDATE bookings SET expires_at = expires_at - {HOUR} WHERE customer_id = 'frank'");
     copy.corrupt("booking", &sql).await;
     let sql = format!("DELETE FROM seat_claims WHERE booking_id = {}", booking_of("frank"));
@@ -129,7 +130,7 @@ async fn i3_a_hold_that_nobody_ended() {
 #[tokio::test]
 async fn i3_a_sold_booking_whose_money_never_comes() {
     let copy = Copy::new().await;
-    let alice = copy.id("booking", &booking_of("alice")).await;
+    let alice = copy.booking("alice").await;
     let sql =
         format!("UPDATE bookings SET captured = FALSE, updated_at = updated_at - {HOUR} WHERE customer_id = 'alice'");
     copy.corrupt("booking", &sql).await;
@@ -224,7 +225,7 @@ async fn i6_a_valid_ticket_of_a_cancelled_booking() {
 #[tokio::test]
 async fn i7_a_request_remembered_with_another_booking() {
     let copy = Copy::new().await;
-    let frank = copy.id("booking", &booking_of("frank")).await;
+    let frank = copy.booking("frank").await;
     let sql = "UPDATE requests SET answer = (SELECT answer FROM requests WHERE scope = 'hold/alice')
         WHERE scope = 'hold/frank'";
     copy.corrupt("booking", sql).await;
@@ -247,7 +248,7 @@ async fn i7_a_request_without_an_answer() {
 #[tokio::test]
 async fn i8_a_transition_that_the_rules_do_not_know() {
     let copy = Copy::new().await;
-    let erin = copy.id("booking", &booking_of("erin")).await;
+    let erin = copy.booking("erin").await;
     copy.corrupt("booking", "UPDATE history SET from_state = 'CONFIRMED' WHERE to_state = 'RELEASED'").await;
 
     copy.audit().assert_breaks(&["I8"], &erin);
@@ -266,7 +267,7 @@ async fn i8_a_history_that_ends_elsewhere() {
 #[tokio::test]
 async fn i9_a_state_told_that_is_not_the_state_found() {
     let copy = Copy::new().await;
-    let erin = copy.id("booking", &booking_of("erin")).await;
+    let erin = copy.booking("erin").await;
     let sql = "UPDATE outbox SET kind = 'eventix.booking.v1.BookingExpired' WHERE kind = 'eventix.booking.v1.BookingReleased'";
     copy.corrupt("booking", sql).await;
 
@@ -296,7 +297,7 @@ async fn i10_a_movement_that_does_not_balance() {
 #[tokio::test]
 async fn i10_a_total_that_its_items_do_not_add_up_to() {
     let copy = Copy::new().await;
-    let frank = copy.id("booking", &booking_of("frank")).await;
+    let frank = copy.booking("frank").await;
     copy.corrupt("booking", "UPDATE bookings SET places = 2 WHERE customer_id = 'frank'").await;
 
     copy.audit().assert_breaks(&["I10"], &frank);
@@ -305,7 +306,7 @@ async fn i10_a_total_that_its_items_do_not_add_up_to() {
 #[tokio::test]
 async fn people_see_the_invariant_and_its_row() {
     let copy = Copy::new().await;
-    let frank = copy.id("booking", &booking_of("frank")).await;
+    let frank = copy.booking("frank").await;
     copy.corrupt("booking", "UPDATE bookings SET places = 2 WHERE customer_id = 'frank'").await;
 
     let output = eventix(&["audit", "--data", copy.path(), "--patience", "0"]);

@@ -151,6 +151,11 @@ impl Copy {
         }
     }
 
+    /// The one booking of a customer.
+    pub async fn booking(&self, customer: &str) -> String {
+        self.id("booking", &format!("SELECT id FROM bookings WHERE customer_id = '{customer}'")).await
+    }
+
     /// Runs a statement that must touch at least one row.
     pub async fn corrupt(&self, service: &str, sql: &str) {
         self.corrupt_with(service, sql, []).await;

@@ -3,6 +3,7 @@
 //! Ports are free ones and the folder is temporary, so tests run beside each other and beside a running Eventix.
 
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
+#![expect(clippy::unwrap_used, reason = "a test stops at anything unexpected")]
 
 pub mod plans;
 

@@ -86,12 +86,20 @@ impl World {
             let booking: BookingId = row.try_get("", "entity_id").unwrap();
             let (from, to) = (text(row, "from_state"), text(row, "to_state"));
             assert!(LEGAL.contains(&(&from, &to)), "booking {booking}: {from} → {to}");
-            assert_eq!(states.insert(booking, to).unwrap_or_default(), from, "booking {booking}: a transition is missing");
+            assert_eq!(
+                states.insert(booking, to).unwrap_or_default(),
+                from,
+                "booking {booking}: a transition is missing"
+            );
         }
         let rows = self.db.query(self.db.reader(), "SELECT id, state FROM bookings", []).await.unwrap();
         for row in &rows {
             let booking: BookingId = row.try_get("", "id").unwrap();
-            assert_eq!(states.remove(&booking), Some(text(row, "state")), "booking {booking}: history and state differ");
+            assert_eq!(
+                states.remove(&booking),
+                Some(text(row, "state")),
+                "booking {booking}: history and state differ"
+            );
         }
         assert!(states.is_empty(), "histories without bookings: {states:?}");
     }

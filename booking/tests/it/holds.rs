@@ -164,8 +164,12 @@ async fn a_list_without_conflicts_is_held_as_a_whole(db: TestDb) {
         key: world.key(customer, "hold"),
         order: sale.order(customer, seats, places),
     };
-    let orders =
-        [order("carol", &[5, 4], &[1]), order("alice", &[0, 1], &[]), order("bob", &[], &[2]), order("alice", &[2], &[])];
+    let orders = [
+        order("carol", &[5, 4], &[1]),
+        order("alice", &[0, 1], &[]),
+        order("bob", &[], &[2]),
+        order("alice", &[2], &[]),
+    ];
 
     let outcomes = world.store.hold(sale.event, &orders, &encode).await.unwrap();
 

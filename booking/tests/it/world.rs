@@ -196,7 +196,8 @@ impl World {
 
     /// One number.
     pub async fn count(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> i64 {
-        let rows = self.db.query(self.db.reader(), format!("SELECT CAST(({sql}) AS bigint) AS n"), values).await.unwrap();
+        let rows =
+            self.db.query(self.db.reader(), format!("SELECT CAST(({sql}) AS bigint) AS n"), values).await.unwrap();
         rows[0].try_get("", "n").unwrap()
     }
 

@@ -51,10 +51,6 @@ impl Broker {
     pub fn lose_data(&mut self) {
         self.logs += 1;
     }
-
-    pub fn bus(&self) -> Bus {
-        Bus::new(&self.addr.to_string())
-    }
 }
 
 /// A broker as a process of its own, to be frozen and killed.

@@ -113,7 +113,9 @@ async fn a_race_for_many_leases_has_one_winner_each(db: TestDb) {
     create_tables(&db).await;
     let other = db.connect_again().await;
     let racers: Vec<Leases> = (0..6)
-        .map(|n| Leases::new(if n % 2 == 0 { db.clone() } else { other.clone() }, format!("racer {n}"), LEASE, names(36)))
+        .map(|n| {
+            Leases::new(if n % 2 == 0 { db.clone() } else { other.clone() }, format!("racer {n}"), LEASE, names(36))
+        })
         .collect();
 
     for round in join_all(racers.iter().map(Leases::round)).await {

@@ -1,5 +1,6 @@
 //! The outbox itself: what is written, listed, counted and deleted. Publishing is in `flow`.
 
+use common::db::Db;
 use common::fact::{Fact, NewFact};
 use common::on_both_databases;
 use common::outbox::{Listing, Outbox};
@@ -21,7 +22,7 @@ on_both_databases!(
 
 async fn outbox(db: &TestDb) -> Outbox {
     create_tables(db).await;
-    Outbox::new((*db).clone(), "tester", TOPIC)
+    Outbox::new(Db::clone(db), "tester", TOPIC)
 }
 
 async fn append(db: &TestDb, outbox: &Outbox, facts: &[NewFact]) {

@@ -165,7 +165,8 @@ impl Life {
         match fact {
             BookingFact::Confirmed { attempt } => {
                 assert_eq!(self.confirmed_by.replace(*attempt), None, "confirmed twice");
-                let voided = |f: &BookingFact| matches!(f, BookingFact::VoidRequested { attempt: a, .. } if a == attempt);
+                let voided =
+                    |f: &BookingFact| matches!(f, BookingFact::VoidRequested { attempt: a, .. } if a == attempt);
                 assert!(!self.facts.iter().any(voided), "a voided attempt confirms");
             }
             BookingFact::VoidRequested { attempt, .. } => {
@@ -186,9 +187,7 @@ impl Life {
     /// What must hold of everything told, at any moment.
     fn check_all(&self) {
         let told = |wanted: fn(&BookingFact) -> bool| self.facts.iter().filter(|f| wanted(f)).count();
-        let ends = told(|f| {
-            matches!(f, BookingFact::Expired | BookingFact::Released | BookingFact::Cancelled { .. })
-        });
+        let ends = told(|f| matches!(f, BookingFact::Expired | BookingFact::Released | BookingFact::Cancelled { .. }));
         assert!(ends <= 1, "ended more than once: {:?}", self.facts);
         assert!(told(|f| matches!(f, BookingFact::RefundRequested { .. })) <= 1);
         let at = |wanted: fn(&BookingFact) -> bool| self.facts.iter().position(wanted);

@@ -40,13 +40,8 @@ impl Store {
     ) -> Result<(), DbErr> {
         let sql = "INSERT INTO booking_refunds (id, booking_id, amount_minor, reason, state, created_at)
             VALUES ($1, $2, $3, $4, 'requested', $5)";
-        let values = [
-            refund.into(),
-            booking.into(),
-            amount.amount_minor().into(),
-            reason.into(),
-            now.timestamp_micros().into(),
-        ];
+        let values =
+            [refund.into(), booking.into(), amount.amount_minor().into(), reason.into(), now.timestamp_micros().into()];
         self.db.execute(transaction, sql, values).await?;
         let sql = "UPDATE booking_items SET refunded_minor = price_minor WHERE booking_id = $1";
         self.db.execute(transaction, sql, [booking.into()]).await?;

@@ -33,8 +33,7 @@ pub struct Ticket {
     pub void: bool,
 }
 
-pub(super) const COLUMNS: &str =
-    "id, event_id, customer_id, state, total_minor, currency, attempts, sold_attempt,
+pub(super) const COLUMNS: &str = "id, event_id, customer_id, state, total_minor, currency, attempts, sold_attempt,
     decline_code, cancel_cause, expires_at, grace_until, claims_held, sequence, fence, created_at";
 
 /// Reads one booking with its items; `lock` is empty or ` FOR UPDATE`.

@@ -56,8 +56,10 @@ impl Store {
 
     /// Notes that payment is asked now; false when another replica has asked meanwhile, or the wait is over.
     pub async fn note_asked(&self, booking: BookingId, waiting: Duration) -> Result<bool, DbErr> {
-        let sql =
-            format!("UPDATE bookings SET asked_at = {now} WHERE id = $1 AND asked_at <= {now} - $2", now = self.db.now_sql());
+        let sql = format!(
+            "UPDATE bookings SET asked_at = {now} WHERE id = $1 AND asked_at <= {now} - $2",
+            now = self.db.now_sql()
+        );
         Ok(self.db.execute(self.db.writer(), sql, [booking.into(), micros(waiting)]).await? == 1)
     }
 

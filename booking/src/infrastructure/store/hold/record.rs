@@ -5,7 +5,7 @@ use common::fact::NewFact;
 use common::history::{self, Transition};
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
-use super::{Store, Batch};
+use super::{Batch, Store};
 use crate::domain::booking::{Booking, BookingFact};
 use crate::infrastructure::store::rows;
 use crate::infrastructure::wire;
