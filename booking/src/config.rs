@@ -95,3 +95,34 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        Config::default().validate().unwrap();
+
+        assert_eq!(Config::default().terms().hold, chrono::Duration::minutes(10));
+        assert_eq!(Config::default().terms().grace, chrono::Duration::minutes(2));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let day = Duration::from_secs(24 * 3600);
+        let config = Config {
+            hold: Duration::ZERO,
+            grace: day + Duration::from_secs(1),
+            database_connections: 0,
+            ..Config::default()
+        };
+
+        let faults = config.validate().unwrap_err().to_string();
+
+        for name in ["hold is 0ns", "grace is 86401s", "database_connections is 0"] {
+            assert!(faults.contains(name), "{name}: {faults}");
+        }
+        assert!(!faults.contains("sweep"), "{faults}");
+    }
+}

@@ -118,7 +118,7 @@ pub struct ConsumerParts {
     pub db: Db,
     /// Where the log is.
     pub bus: Bus,
-    /// Leases that include this consumer's partitions, see [`lease_names`].
+    /// Leases that include this consumer's partitions, see [`lease_name`].
     pub leases: Arc<Leases>,
     /// What to do with the facts.
     pub handler: Arc<dyn FactHandler>,

@@ -182,6 +182,19 @@ impl Shop {
         seated.expect("demo events")["node"]["id"].as_str().unwrap().to_owned()
     }
 
+    /// The event whose one area has the fewest places: event, area, places.
+    pub async fn smallest_area(&self) -> (String, String, usize) {
+        let query = "{ events(first: 50) { edges { node { id seatMap { areas { id capacity } } } } } }";
+        let data = self.data(None, query, json!({})).await;
+        let events = data["events"]["edges"].as_array().unwrap().iter().map(|edge| &edge["node"]);
+        let areas = events.filter_map(|event| {
+            let area = event["seatMap"]["areas"].as_array()?.first()?;
+            Some((area["capacity"].as_u64()?, event["id"].as_str()?.to_owned(), area["id"].as_str()?.to_owned()))
+        });
+        let (capacity, event, area) = areas.min().expect("a demo event with an area");
+        (event, area, usize::try_from(capacity).unwrap())
+    }
+
     /// Every seat of an event, in plan order.
     pub async fn seats(&self, event: &str) -> Vec<Seat> {
         let query =

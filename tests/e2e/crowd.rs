@@ -85,3 +85,28 @@ async fn parallel_holds_of_one_customer_never_exceed_the_limit() {
     assert_eq!(held, limit.min(20));
     assert_audit_clean(&product);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_area_never_sells_more_places_than_it_has() {
+    let product = Product::start(&[]);
+    let shop = Shop::of(&product);
+    let (event, area, capacity) = shop.smallest_area().await;
+
+    // Twice as many places are wanted as there are.
+    let calls = (0..2 * capacity / 4).map(|n| {
+        let (shop, event, area) = (shop.clone(), event.clone(), area.clone());
+        tokio::spawn(async move { shop.hold_places(&format!("guest-{n}"), &event, &area, 4, "hold").await.unwrap() })
+    });
+    let mut held = 0;
+    for call in calls.collect::<Vec<_>>() {
+        let answer = call.await.unwrap();
+        if answer.errors.is_empty() {
+            held += 4;
+        } else {
+            assert_eq!(answer.code(), "SOLD_OUT");
+        }
+    }
+
+    assert_eq!(held, capacity / 4 * 4, "every place that fits is held, none twice");
+    assert_audit_clean(&product);
+}

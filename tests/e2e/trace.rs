@@ -173,7 +173,6 @@ fn small_plan() -> Vec<u8> {
     plan.to_string().into_bytes()
 }
 
-#[expect(clippy::disallowed_methods, reason = "an event of the test's own starts tomorrow")]
 fn tomorrow(hours: i64) -> prost_types::Timestamp {
     to_wire(chrono::Utc::now() + chrono::Duration::hours(24 + hours))
 }

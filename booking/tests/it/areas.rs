@@ -48,7 +48,7 @@ async fn hundreds_of_parallel_buyers_never_oversell_an_area(db: TestDb) {
     world.sweep().await;
     let left = world.store.availabilities(&[sale.event]).await.unwrap()[&sale.event];
     assert_eq!((left.held, left.sold), (0, places.sold));
-    assert_eq!(world.taken(&sale, 0).await, places.sold.into());
+    assert_eq!(world.taken(&sale, 0).await, i64::from(places.sold));
     world.audit().await;
 }
 

@@ -6,6 +6,7 @@ use booking::application::hold::{self, Answer, HoldError};
 use booking::application::offers::OfferError;
 use booking::domain::hold::WishError;
 use booking::infrastructure::store::HoldOutcome;
+use booking::infrastructure::wire;
 use common::error::Refusal;
 use common::ids::EventId;
 use common::proto::catalog::v1::{EventCancelled, EventChanged, EventPublished};
@@ -198,6 +199,44 @@ async fn facts_with_impossible_contents_are_permanent_errors(db: TestDb) {
     let seats = hold_refusal(&world, &sale).await;
     assert!(matches!(seats, HoldError::Wish(WishError::Unknown(_))));
     world.audit().await;
+}
+
+#[tokio::test]
+async fn an_offer_with_a_wrong_field_is_refused_by_its_name() {
+    use common::proto::catalog::v1::StreamOfferResponse;
+    type Change<'a> = &'a dyn Fn(&mut StreamOfferResponse);
+    let world = World::new(TestDb::sqlite().await).await;
+    let sound = Sale::new(world.now().await, 1, &[5]).message();
+    let refused = |change: Change| {
+        let mut message = sound.clone();
+        change(&mut message);
+        wire::fetched(message).err().map(|error| error.to_string())
+    };
+    fn terms(message: &mut StreamOfferResponse) -> &mut common::proto::catalog::v1::OfferTerms {
+        message.terms.as_mut().unwrap()
+    }
+
+    assert_eq!(refused(&|_| {}), None);
+    assert!(wire::stored_offer(b"no offer").is_err());
+    let changes: &[(&str, Change)] = &[
+        ("terms", &|m| m.terms = None),
+        ("event_id", &|m| terms(m).event_id.clear()),
+        ("version", &|m| terms(m).version = 0),
+        ("starts_at", &|m| terms(m).starts_at = None),
+        ("sale_starts_at", &|m| terms(m).sale_starts_at = None),
+        ("sale_ends_at", &|m| terms(m).sale_ends_at = None),
+        ("per_customer_limit", &|m| terms(m).per_customer_limit = u32::MAX),
+        ("currency", &|m| terms(m).currency = "eur".into()),
+        ("seating_plan_id", &|m| terms(m).seating_plan_id = "plan".into()),
+        ("seat_id", &|m| m.seats[0].seat_id.clear()),
+        ("price_minor", &|m| m.seats[0].price_minor = -1),
+        ("area_id", &|m| terms(m).areas[0].area_id.clear()),
+        ("capacity", &|m| terms(m).areas[0].capacity = u32::MAX),
+        ("price_minor", &|m| terms(m).areas[0].price_minor = -1),
+    ];
+    for (field, change) in changes {
+        assert_eq!(refused(*change), Some(format!("the offer's {field} is missing or wrong")));
+    }
 }
 
 async fn hold_refusal(world: &World, sale: &Sale) -> HoldError {

@@ -1,5 +1,8 @@
 //! Booking against real databases: one suite, run on SQLite and on PostgreSQL; and its gRPC face.
 
+#![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the outcomes it wants; any other fails it")]
+
 mod areas;
 mod ask;
 mod audit;

@@ -31,10 +31,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Sweep),
         3 => (0_u16..400).prop_map(Step::Pass),
         1 => Just(Step::CancelEvent),
-        5 => (0_u32..5, amount, any::<bool>())
+        5 => (1_u32..5, amount, any::<bool>())
             .prop_map(|(attempt, amount_minor, free)| Step::Authorised { attempt, amount_minor, free }),
-        4 => (0_u32..5).prop_map(|attempt| Step::Declined { attempt }),
-        1 => (0_u32..5).prop_map(|attempt| Step::CaptureFailed { attempt }),
+        4 => (1_u32..5).prop_map(|attempt| Step::Declined { attempt }),
+        1 => (1_u32..5).prop_map(|attempt| Step::CaptureFailed { attempt }),
     ]
 }
 

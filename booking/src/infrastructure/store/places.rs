@@ -105,13 +105,15 @@ async fn count_up(
 }
 
 /// Deletes an area's lapsed claims in key order and gives back exactly what they held. The refusing counter locked nothing,
-/// so its row is locked first; the next statement then sees every claim written under it.
+/// so its row is locked first; the next statement then sees every claim written under it. Materialised, because PostgreSQL may
+/// run a plain subquery once per row and so delete more than the bound.
 async fn drop_lapsed(db: &Db, transaction: &impl ConnectionTrait, event: EventId, area: AreaId) -> Result<i64, DbErr> {
     lock_counter(db, transaction, event, area).await?;
     let sql = format!(
-        "DELETE FROM area_claims WHERE event_id = $1 AND area_id = $2 AND booking_id IN (
+        "WITH lapsed AS MATERIALIZED (
             SELECT booking_id FROM area_claims WHERE event_id = $1 AND area_id = $2 AND expires_at <= {}
             ORDER BY booking_id LIMIT {LAPSED_MAX}{})
+         DELETE FROM area_claims WHERE event_id = $1 AND area_id = $2 AND booking_id IN (SELECT booking_id FROM lapsed)
          RETURNING quantity",
         db.now_sql(),
         db.for_update()
