@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use common::db::Db;
+use common::fact_service::{FactApi, PeerFacts};
 use common::grpc::Server;
 use common::inbox::ConsumerSettings;
 use common::messaging::{self, Intake};
@@ -32,7 +33,6 @@ use application::saga::{CatalogFacts, PaymentFacts};
 use application::sweep;
 use infrastructure::catalog_client::CatalogClient;
 use infrastructure::grpc::{ACCESS, Api};
-use infrastructure::payment_client::PaymentClient;
 use infrastructure::store::Store;
 use infrastructure::ticket_key::TicketKey;
 
@@ -61,8 +61,8 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     let tickets = TicketKey::load(&db).await?;
     let store = Arc::new(Store::new(db.clone(), outbox.clone(), tickets, config.terms()));
     let catalog = Arc::new(CatalogClient::new(&config.catalog_endpoint, host.identity.tokens.clone())?);
-    let payment = Arc::new(PaymentClient::new(&config.payment_endpoint, host.identity.tokens.clone())?);
-    let offers = Arc::new(Offers::new(store.clone(), catalog.clone()));
+    let offers = Arc::new(Offers::new(store.clone(), catalog));
+    let tokens = &host.identity.tokens;
 
     let mut tasks = Tasks::new(shutdown.clone());
     let intakes = vec![
@@ -70,13 +70,13 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
             producer: "payment",
             topic: "eventix.payment.v1",
             handler: Arc::new(PaymentFacts::new(store.clone())),
-            source: payment,
+            source: PeerFacts::new("payment", &config.payment_endpoint, tokens.clone())?,
         },
         Intake {
             producer: "catalog",
             topic: "eventix.catalog.v1",
             handler: Arc::new(CatalogFacts::new(store.clone(), offers.clone())),
-            source: catalog,
+            source: PeerFacts::new("catalog", &config.catalog_endpoint, tokens.clone())?,
         },
     ];
     let settings = messaging::Settings {
@@ -93,8 +93,8 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     tasks.spawn("booking sweeper", sweep::run(store.clone(), config.sweep, shutdown.clone()));
     tasks.spawn("booking offers", offers.clone().run(shutdown.clone()));
 
-    let api = BookingServiceServer::new(Api::new(store, offers, outbox));
-    let server = Server::new("booking", host.identity.verifier, ACCESS).add(api);
+    let api = BookingServiceServer::new(Api::new(store, offers));
+    let server = Server::new("booking", host.identity.verifier, ACCESS).add(api).add(FactApi::service(outbox));
     tasks.spawn("booking server", server.serve(host.listener, "eventix.booking.v1.BookingService", shutdown));
     tasks.run(DRAIN).await
 }

@@ -7,7 +7,7 @@
 //! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
 //! - [`db`], [`tables`], [`requests`], [`history`]: SQLite or PostgreSQL, and the tables every service has
 //! - `testing` (a feature): databases for tests
-//! - [`fact`], [`outbox`], [`inbox`], [`bus`], [`lease`], [`messaging`]: messages out and in
+//! - [`fact`], [`fact_service`], [`outbox`], [`inbox`], [`bus`], [`lease`], [`messaging`]: messages out and in
 
 pub mod auth;
 pub mod bus;
@@ -17,6 +17,7 @@ pub mod db;
 pub mod dev_issuer;
 pub mod error;
 pub mod fact;
+pub mod fact_service;
 pub mod grpc;
 pub mod history;
 pub mod ids;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use common::db::Db;
+use common::fact_service::{FactApi, PeerFacts};
 use common::inbox::ConsumerSettings;
 use common::messaging::{self, Intake};
 use common::outbox::Outbox;
@@ -31,7 +32,6 @@ use application::ports::PaymentStore;
 use application::saga::Saga;
 use application::steps::StepWorker;
 use application::waiting::Waiting;
-use infrastructure::booking_client::BookingFacts;
 use infrastructure::grpc::{ACCESS, PaymentApi, SERVICE_NAME};
 use infrastructure::provider::simulated::SimulatedProvider;
 use infrastructure::store::SqlStore;
@@ -75,7 +75,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         producer: "booking",
         topic: BOOKING_TOPIC,
         handler: Arc::new(Saga::new(store.clone())),
-        source: Arc::new(BookingFacts::new(&config.booking_endpoint, host.identity.tokens.clone())?),
+        source: PeerFacts::new("booking", &config.booking_endpoint, host.identity.tokens.clone())?,
     };
     let settings = messaging::Settings {
         brokers: config.brokers.clone(),
@@ -90,7 +90,8 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     }
 
     let server = common::grpc::Server::new("payment", host.identity.verifier, ACCESS)
-        .add(PaymentServiceServer::new(PaymentApi::new(db, outbox)));
+        .add(PaymentServiceServer::new(PaymentApi::new(db)))
+        .add(FactApi::service(outbox));
     tasks.spawn("payment grpc", server.serve(host.listener, SERVICE_NAME, tasks.shutdown()));
     tasks.run(DRAIN).await
 }

@@ -104,11 +104,11 @@ impl Order {
                 items.push(item(None, Some(*id), &area.name, offer.money(area.price_minor)));
             }
         }
-        let total = items.iter().try_fold(Money::zero(offer.currency), |sum, item| sum.checked_add(item.price));
+        let total = items.iter().try_fold(Money::zero(offer.terms.currency), |sum, item| sum.checked_add(item.price));
         Ok(Self {
             booking_id: BookingId::new(),
             customer_id: customer_id.to_owned(),
-            offer_version: offer.version,
+            offer_version: offer.terms.version,
             items,
             areas: wanted.areas.iter().copied().collect(),
             total: total.map_err(|_| WishError::TooMany)?,

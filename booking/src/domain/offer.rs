@@ -9,22 +9,8 @@ use common::money::{Currency, Money};
 /// One version of an event's offer.
 #[derive(Debug)]
 pub struct Offer {
-    /// The event.
-    pub event_id: EventId,
-    /// From 1; a newer one replaces an older one, never the reverse.
-    pub version: i64,
-    /// When the event starts.
-    pub starts_at: DateTime<Utc>,
-    /// First instant of sale.
-    pub sale_starts_at: DateTime<Utc>,
-    /// End of sale.
-    pub sale_ends_at: DateTime<Utc>,
-    /// Most places one customer may have live.
-    pub per_customer_limit: u32,
-    /// Currency of every price.
-    pub currency: Currency,
-    /// The plan whose order `seats` follows.
-    pub plan_id: SeatingPlanId,
+    /// What it says besides its seats and areas.
+    pub terms: OfferTerms,
     /// Seats in plan order.
     pub seats: Vec<OfferSeat>,
     /// General-admission areas.
@@ -63,7 +49,7 @@ pub struct OfferArea {
 pub struct OfferTerms {
     /// The event.
     pub event_id: EventId,
-    /// From 1.
+    /// From 1; a newer one replaces an older one, never the reverse.
     pub version: i64,
     /// When the event starts.
     pub starts_at: DateTime<Utc>,
@@ -75,7 +61,7 @@ pub struct OfferTerms {
     pub per_customer_limit: u32,
     /// Currency of every price.
     pub currency: Currency,
-    /// The plan.
+    /// The plan whose order the seats follow.
     pub plan_id: SeatingPlanId,
 }
 
@@ -83,19 +69,7 @@ impl Offer {
     /// An offer, indexed by seat.
     pub fn new(terms: OfferTerms, seats: Vec<OfferSeat>, areas: Vec<OfferArea>) -> Self {
         let seat_index = seats.iter().zip(0..).map(|(seat, at)| (seat.id, at)).collect();
-        Self {
-            event_id: terms.event_id,
-            version: terms.version,
-            starts_at: terms.starts_at,
-            sale_starts_at: terms.sale_starts_at,
-            sale_ends_at: terms.sale_ends_at,
-            per_customer_limit: terms.per_customer_limit,
-            currency: terms.currency,
-            plan_id: terms.plan_id,
-            seats,
-            areas,
-            seat_index,
-        }
+        Self { terms, seats, areas, seat_index }
     }
 
     /// A seat and its place in plan order.
@@ -117,6 +91,6 @@ impl Offer {
 
     /// A price in the offer's currency.
     pub fn money(&self, amount_minor: i64) -> Money {
-        Money::new(amount_minor, self.currency).unwrap_or(Money::zero(self.currency))
+        Money::new(amount_minor, self.terms.currency).unwrap_or(Money::zero(self.terms.currency))
     }
 }

@@ -1,23 +1,17 @@
-//! The catalogue as booking sees it: offers by stream, facts by `ListFacts`.
+//! The catalogue as booking sees it: offers by stream.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::auth::ServiceTokens;
-use common::grpc::{Caller, MESSAGE_BYTES_MAX, MeshChannel, with_retry};
+use common::grpc::{Caller, MESSAGE_BYTES_MAX, MeshChannel};
 use common::ids::EventId;
-use common::inbox::FactSource;
 use common::proto::catalog::v1::catalog_service_client::CatalogServiceClient;
-use common::proto::catalog::v1::{ListFactsRequest, StreamOfferRequest, StreamOfferResponse};
-use common::proto::common::v1::FactRecord;
+use common::proto::catalog::v1::{StreamOfferRequest, StreamOfferResponse};
 use tonic::Code;
-use uuid::Uuid;
 
 use super::wire;
 use crate::application::ports::{FetchedOffer, OfferSource};
-
-/// Facts asked for at once.
-const FACTS_PAGE: u32 = 200;
 
 /// Calls catalog with a service token.
 pub struct CatalogClient {
@@ -31,17 +25,6 @@ impl CatalogClient {
         let client = CatalogServiceClient::new(MeshChannel::new("catalog", address)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { client, tokens })
-    }
-
-    async fn list(&self, request: ListFactsRequest) -> anyhow::Result<(Vec<FactRecord>, i64, bool)> {
-        let caller = Caller::service(&*self.tokens).await?;
-        let page = with_retry(|| {
-            let mut client = self.client.clone();
-            let request = caller.request(request.clone());
-            async move { client.list_facts(request).await }
-        })
-        .await?;
-        Ok((page.records, page.last_position.cast_signed(), page.has_more))
     }
 }
 
@@ -62,24 +45,5 @@ impl OfferSource for CatalogClient {
             joined.seats.extend(part.seats);
         }
         Ok(Some(wire::fetched(joined)?))
-    }
-}
-
-#[async_trait]
-impl FactSource for CatalogClient {
-    async fn of_aggregate(&self, aggregate: Uuid, after_sequence: i64) -> anyhow::Result<(Vec<FactRecord>, bool)> {
-        let request = ListFactsRequest {
-            aggregate_id: aggregate.to_string(),
-            after_sequence: after_sequence.cast_unsigned(),
-            after_position: 0,
-            page_size: FACTS_PAGE,
-        };
-        let (records, _, more) = self.list(request).await?;
-        Ok((records, more))
-    }
-
-    async fn after_position(&self, position: i64) -> anyhow::Result<(Vec<FactRecord>, i64, bool)> {
-        let after_position = position.cast_unsigned();
-        self.list(ListFactsRequest { after_position, page_size: FACTS_PAGE, ..ListFactsRequest::default() }).await
     }
 }

@@ -7,12 +7,10 @@ use common::auth::{Principal, Role};
 use common::error::{ErrorKind, status, to_status};
 use common::grpc::{AccessTable, principal};
 use common::ids::EventId;
-use common::outbox::{self, Outbox};
 use common::page;
 use common::proto::booking::v1::booking_service_server::BookingService;
 use common::proto::booking::v1::{self as proto, *};
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use self::parse::{
     booking_id, db_status, decode, encode, encoded, invalid, key, not_found, page_size, page_token, state_name, wanted,
@@ -46,13 +44,12 @@ const EVENTS_MAX: usize = 100;
 pub struct Api {
     store: Arc<Store>,
     offers: Arc<Offers>,
-    outbox: Outbox,
 }
 
 impl Api {
     /// Serves `store`.
-    pub fn new(store: Arc<Store>, offers: Arc<Offers>, outbox: Outbox) -> Self {
-        Self { store, offers, outbox }
+    pub fn new(store: Arc<Store>, offers: Arc<Offers>) -> Self {
+        Self { store, offers }
     }
 
     async fn show(&self, stored: &Stored) -> Result<proto::Booking, Status> {
@@ -200,7 +197,7 @@ impl BookingService for Api {
         Ok(Response::new(states.map_or_else(GetSeatStatesResponse::default, |states| GetSeatStatesResponse {
             seats: states.seats.into(),
             areas: states.areas.into_iter().map(|(area, free)| AreaFree { area_id: area.to_string(), free }).collect(),
-            seating_plan_id: states.offer.plan_id.to_string(),
+            seating_plan_id: states.offer.terms.plan_id.to_string(),
         })))
     }
 
@@ -212,23 +209,6 @@ impl BookingService for Api {
         let event = EventId::parse(&request.event_id).ok_or_else(|| to_status(&HoldError::NoEvent))?;
         let version = i64::try_from(request.version).map_err(|_| invalid("version", "out of range"))?.max(1);
         let offer = self.offers.at_least(event, version).await.map_err(|e| to_status(&HoldError::from(e)))?;
-        Ok(Response::new(EnsureOfferResponse { version: offer.version.cast_unsigned() }))
-    }
-
-    async fn list_facts(&self, request: Request<ListFactsRequest>) -> Result<Response<ListFactsResponse>, Status> {
-        let request = request.into_inner();
-        let listing = match request.aggregate_id.as_str() {
-            "" => outbox::Listing::From(request.after_position.cast_signed()),
-            id => outbox::Listing::Aggregate(
-                Uuid::try_parse(id).map_err(|_| invalid("aggregate_id", "malformed"))?,
-                request.after_sequence.cast_signed(),
-            ),
-        };
-        let page = self.outbox.list(listing, request.page_size).await.map_err(db_status)?;
-        Ok(Response::new(ListFactsResponse {
-            records: page.records,
-            last_position: page.last_position.cast_unsigned(),
-            has_more: page.has_more,
-        }))
+        Ok(Response::new(EnsureOfferResponse { version: offer.terms.version.cast_unsigned() }))
     }
 }

@@ -107,7 +107,7 @@ async fn an_offer_is_fetched_on_first_touch_once_for_a_crowd(db: TestDb) {
     let mut crowd = JoinSet::new();
     for _ in 0..20 {
         let (offers, event) = (world.offers.clone(), sale.event);
-        crowd.spawn(async move { offers.current(event).await.unwrap().version });
+        crowd.spawn(async move { offers.current(event).await.unwrap().terms.version });
     }
 
     assert_eq!(crowd.join_all().await, [1; 20]);
@@ -116,9 +116,10 @@ async fn an_offer_is_fetched_on_first_touch_once_for_a_crowd(db: TestDb) {
     assert_eq!(held(&world, &sale, "alice", 2).await.unwrap(), SEAT_PRICE);
     let areas = world.count("SELECT capacity FROM area_counters WHERE event_id = $1", [sale.event.into()]).await;
     assert_eq!(areas, 5);
-    // Another process of the same service knows it from the database.
-    let reread = world.store.offer(sale.event, 1).await.unwrap().unwrap();
-    assert_eq!(reread.total(), 8);
+    let another_process = world.another_store().await;
+    let reread = another_process.offer(sale.event, 1).await.unwrap().unwrap();
+    assert_eq!((reread.total(), reread.seats[2].id), (8, sale.seats[2]));
+    assert!(another_process.offer(sale.event, 2).await.unwrap().is_none());
 }
 
 async fn an_event_that_catalog_does_not_know_is_no_event(db: TestDb) {

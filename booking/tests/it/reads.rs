@@ -55,7 +55,7 @@ async fn availability_and_seat_states_follow_the_plan_and_the_clock(db: TestDb) 
         let states = world.store.seat_states(sale.event).await.unwrap().unwrap();
         let offer: &Offer = &states.offer;
         assert_eq!(offer.seats.iter().map(|seat| seat.id).collect::<Vec<_>>(), sale.seats);
-        assert_eq!(offer.plan_id, sale.plan);
+        assert_eq!(offer.terms.plan_id, sale.plan);
         (states.seats, sale.areas.iter().map(|(id, _)| states.areas[id]).collect::<Vec<_>>())
     };
 

@@ -72,6 +72,12 @@ impl World {
         Self { db, store, offers, catalog, outbox, payments, keys: AtomicU64::new(0), _test_db: test_db }
     }
 
+    /// The store as another process would have it: the same database, nothing in memory.
+    pub async fn another_store(&self) -> Store {
+        let key = TicketKey::load(&self.db).await.unwrap();
+        Store::new(self.db.clone(), self.outbox.clone(), key, TERMS)
+    }
+
     pub async fn now(&self) -> DateTime<Utc> {
         self.db.now(self.db.reader()).await.unwrap()
     }

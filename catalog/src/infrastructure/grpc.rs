@@ -8,12 +8,12 @@ use common::auth::Role::{self, Admin, Customer, Service};
 use common::auth::Verifier;
 use common::db::Db;
 use common::error::{self, ErrorKind, Refusal};
+use common::fact_service::FactApi;
 use common::grpc::{AccessTable, MESSAGE_BYTES_MAX, Server, principal};
-use common::outbox::{Listing, Outbox};
+use common::outbox::Outbox;
 use common::proto::catalog::v1 as proto;
 use proto::catalog_service_server::{CatalogService, CatalogServiceServer};
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 
 use super::queries::{PageAsked, ReadError, events, plans, venues};
 use super::streams::{self, Answers};
@@ -27,8 +27,6 @@ use crate::domain::fault::Fault;
 
 /// Full protobuf name of the service.
 pub const SERVICE: &str = "eventix.catalog.v1.CatalogService";
-/// Most facts of one `ListFacts` page.
-const FACTS_MAX: u32 = 500;
 
 const EVERYBODY: &[Role] = &[Admin, Customer, Service];
 
@@ -69,8 +67,9 @@ impl Api {
 
     /// A server of this service alone.
     pub fn server(self, verifier: Arc<Verifier>) -> Server {
+        let facts = FactApi::service(self.outbox.clone());
         let service = CatalogServiceServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Server::new("catalog", verifier, ACCESS).add(service)
+        Server::new("catalog", verifier, ACCESS).add(service).add(facts)
     }
 
     /// The event as its writer sees it after a change.
@@ -240,27 +239,4 @@ impl CatalogService for Api {
         let offer = streams::offer(self.db.clone(), &request.event_id, request.version).await;
         Ok(Response::new(offer.map_err(refused)?))
     }
-
-    async fn list_facts(&self, request: Request<proto::ListFactsRequest>) -> Answer<proto::ListFactsResponse> {
-        let request = request.into_inner();
-        if !(1..=FACTS_MAX).contains(&request.page_size) {
-            return Err(invalid(Fault::new("page_size", format!("must be 1 to {FACTS_MAX}"))));
-        }
-        let listing = match request.aggregate_id.as_str() {
-            "" => Listing::From(saturated(request.after_position)),
-            // No fact has the nil id: a malformed id is answered like an unknown one.
-            id => Listing::Aggregate(Uuid::try_parse(id).unwrap_or_default(), saturated(request.after_sequence)),
-        };
-        let listed = self.outbox.list(listing, request.page_size).await.map_err(|e| refuse(&ReadError::Database(e)))?;
-        let last_position = listed.last_position.cast_unsigned();
-        Ok(Response::new(proto::ListFactsResponse {
-            records: listed.records,
-            last_position,
-            has_more: listed.has_more,
-        }))
-    }
-}
-
-fn saturated(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }

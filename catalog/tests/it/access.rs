@@ -1,6 +1,7 @@
 //! Who may do what, and see what.
 
 use common::proto::catalog::v1 as proto;
+use common::proto::common::v1::ListFactsRequest;
 use tonic::{Code, Request};
 
 use crate::on_both_databases;
@@ -37,7 +38,7 @@ async fn customers_read_and_never_write(world: World) {
             .await
             .map(drop),
         client().stream_offer(customer.request(proto::StreamOfferRequest { event_id, version: 1 })).await.map(drop),
-        client().list_facts(customer.request(proto::ListFactsRequest::default())).await.map(drop),
+        world.facts.clone().list_facts(customer.request(ListFactsRequest::default())).await.map(drop),
     ];
     for refused in codes {
         assert_eq!(refusal(refused), (Code::PermissionDenied, "FORBIDDEN".into(), String::new()));
@@ -84,18 +85,18 @@ async fn drafts_are_invisible_to_customers(world: World) {
 
 async fn facts_are_for_services(world: World) {
     let events = [world.on_sale().await, world.on_sale().await];
-    let list = async |request: proto::ListFactsRequest| {
-        world.catalog.clone().list_facts(world.service.request(request)).await.map(tonic::Response::into_inner)
+    let list = async |request: ListFactsRequest| {
+        world.facts.clone().list_facts(world.service.request(request)).await.map(tonic::Response::into_inner)
     };
 
-    let all = list(proto::ListFactsRequest { page_size: 1, ..Default::default() }).await.unwrap();
+    let all = list(ListFactsRequest { page_size: 1, ..Default::default() }).await.unwrap();
     let after_position = all.last_position;
-    let rest = list(proto::ListFactsRequest { page_size: 500, after_position, ..Default::default() }).await.unwrap();
+    let rest = list(ListFactsRequest { page_size: 500, after_position, ..Default::default() }).await.unwrap();
 
     assert_eq!((all.records.len(), all.has_more, rest.records.len(), rest.has_more), (1, true, 1, false));
     assert_eq!(world.facts(&events[1].id).await.len(), 1);
     assert!(world.facts("no id").await.is_empty());
-    assert_eq!(refusal(list(proto::ListFactsRequest::default()).await).2, "page_size");
-    let admin = world.admin.request(proto::ListFactsRequest { page_size: 1, ..Default::default() });
-    assert_eq!(refusal(world.catalog.clone().list_facts(admin).await).0, Code::PermissionDenied);
+    assert_eq!(refusal(list(ListFactsRequest::default()).await).2, "page_size");
+    let admin = world.admin.request(ListFactsRequest { page_size: 1, ..Default::default() });
+    assert_eq!(refusal(world.facts.clone().list_facts(admin).await).0, Code::PermissionDenied);
 }

@@ -53,5 +53,4 @@ unimplemented_methods! {
     list_bookings: ListBookingsRequest => ListBookingsResponse,
     batch_get_availability: BatchGetAvailabilityRequest => BatchGetAvailabilityResponse,
     get_seat_states: GetSeatStatesRequest => GetSeatStatesResponse,
-    list_facts: ListFactsRequest => ListFactsResponse,
 }

@@ -15,6 +15,8 @@ use common::error::Refused;
 use common::grpc::{Caller, MeshChannel, Server};
 use common::proto::booking::v1::booking_service_server::BookingServiceServer;
 use common::proto::catalog::v1 as proto;
+use common::proto::common::v1::ListFactsRequest;
+use common::proto::common::v1::fact_service_client::FactServiceClient;
 use common::runtime::{Host, Shutdown};
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::import_seating_plan_request::Part;
@@ -34,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(100);
 pub struct World {
     /// Catalog, over the wire.
     pub catalog: CatalogServiceClient<MeshChannel>,
+    /// Its facts, over the wire.
+    pub facts: FactServiceClient<MeshChannel>,
     /// An organiser.
     pub admin: Caller,
     /// Somebody who buys.
@@ -97,8 +101,10 @@ impl World {
         servers.spawn(async move { Box::pin(catalog::serve(config, host, Shutdown::new())).await.unwrap() });
 
         let caller = |name, role| Caller::user(&issuer.mint(name, role).unwrap(), Instant::now() + PATIENCE);
+        let channel = MeshChannel::new("catalog", &endpoint).unwrap();
         Self {
-            catalog: CatalogServiceClient::new(MeshChannel::new("catalog", &endpoint).unwrap()),
+            catalog: CatalogServiceClient::new(channel.clone()),
+            facts: FactServiceClient::new(channel),
             admin: caller("olga", Role::Admin),
             customer: caller("carl", Role::Customer),
             service: caller("eventix-service", Role::Service),
@@ -236,8 +242,8 @@ impl World {
     /// The facts told about an event.
     pub async fn facts(&self, event_id: &str) -> Vec<common::fact::Fact> {
         let page_size = 500;
-        let request = proto::ListFactsRequest { aggregate_id: event_id.into(), page_size, ..Default::default() };
-        let listed = self.catalog.clone().list_facts(self.service.request(request)).await.unwrap().into_inner();
+        let request = ListFactsRequest { aggregate_id: event_id.into(), page_size, ..Default::default() };
+        let listed = self.facts.clone().list_facts(self.service.request(request)).await.unwrap().into_inner();
         let decode = |record: &common::proto::common::v1::FactRecord| {
             common::fact::Fact::decode(&record.value, Default::default()).unwrap()
         };

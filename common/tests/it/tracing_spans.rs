@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use common::outbox::partition_of;
 use common::testing::TestDb;
-use opentelemetry::trace::{SpanId, TracerProvider};
+use opentelemetry::trace::{SpanId, TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use tracing::Instrument;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Layer};
 use uuid::Uuid;
 
 use crate::brokers::Broker;
@@ -26,8 +28,9 @@ impl SpanExporter for Finished {
 }
 
 impl Finished {
-    fn named(&self, name: &str) -> Option<SpanData> {
-        self.0.lock().unwrap().iter().find(|span| span.name == name).cloned()
+    fn named(&self, name: &str, trace: TraceId) -> Option<SpanData> {
+        let wanted = |span: &&SpanData| span.name == name && span.span_context.trace_id() == trace;
+        self.0.lock().unwrap().iter().find(wanted).cloned()
     }
 }
 
@@ -36,22 +39,25 @@ async fn a_facts_trace_leads_from_its_writer_to_its_handler() {
     let finished = Finished::default();
     let tracer = SdkTracerProvider::builder().with_simple_exporter(finished.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(tracer.tracer("test"));
-    // One thread runs this test and all tasks of it.
-    let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    // For all threads: whether a span is wanted is decided once, by the thread that meets it first, which may be another
+    // test's. Of their spans nothing is looked at.
+    let layer = layer.with_filter(EnvFilter::new("off,common=info,it=info"));
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).unwrap();
     let broker = Broker::start().await;
     let mut world = World::new(TestDb::sqlite().await, broker.addr).await;
     let aggregate = Uuid::now_v7();
 
-    world.tell(&[fact(aggregate, 1, "x")]).instrument(tracing::info_span!("booking.hold")).await;
+    let writer = tracing::info_span!("booking.hold");
+    let trace = writer.context().span().span_context().trace_id();
+    world.tell(&[fact(aggregate, 1, "x")]).instrument(writer).await;
     // Only now, as after a restart: the trace went through the row.
     world.run();
     world.until_effects(aggregate, &[1]).await;
 
     let process_name = format!("{TOPIC} process");
-    let process = eventually("the process span", async || finished.named(&process_name)).await;
-    let publish = finished.named(&format!("{TOPIC} publish")).unwrap();
-    let writer = finished.named("booking.hold").unwrap();
-    let trace = writer.span_context.trace_id();
+    let process = eventually("the process span", async || finished.named(&process_name, trace)).await;
+    let publish = finished.named(&format!("{TOPIC} publish"), trace).unwrap();
+    let writer = finished.named("booking.hold", trace).unwrap();
     assert_eq!(writer.parent_span_id, SpanId::INVALID);
     assert_eq!((publish.span_context.trace_id(), publish.parent_span_id), (trace, writer.span_context.span_id()));
     assert_eq!((process.span_context.trace_id(), process.parent_span_id), (trace, publish.span_context.span_id()));

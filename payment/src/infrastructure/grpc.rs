@@ -6,14 +6,12 @@ use common::db::Db;
 use common::error::{ErrorKind, Refusal, to_status};
 use common::grpc::{AccessTable, principal};
 use common::ids::{BookingId, PaymentId};
-use common::outbox::{Listing, Outbox};
 use common::proto::payment::v1::payment_service_server::PaymentService;
 use common::proto::payment::v1::{
-    BatchGetPaymentsRequest, BatchGetPaymentsResponse, GetPaymentRequest, GetPaymentResponse, ListFactsRequest,
-    ListFactsResponse, Payment, PaymentState as WireState,
+    BatchGetPaymentsRequest, BatchGetPaymentsResponse, GetPaymentRequest, GetPaymentResponse, Payment,
+    PaymentState as WireState,
 };
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use super::read::{self, PaymentView};
 use crate::application::ports::StoreError;
@@ -35,13 +33,12 @@ const BATCH_MAX: usize = 100;
 /// The service.
 pub struct PaymentApi {
     db: Db,
-    outbox: Outbox,
 }
 
 impl PaymentApi {
-    /// Reads from a database and its outbox.
-    pub fn new(db: Db, outbox: Outbox) -> Self {
-        Self { db, outbox }
+    /// Reads from a database.
+    pub fn new(db: Db) -> Self {
+        Self { db }
     }
 
     /// Payments the caller may see; what is missing and what belongs to others look the same.
@@ -74,27 +71,6 @@ impl PaymentService for PaymentApi {
         let payments = self.visible(&who, &bookings).await.map_err(|e| to_status(&e))?;
         Ok(Response::new(BatchGetPaymentsResponse { payments }))
     }
-
-    async fn list_facts(&self, request: Request<ListFactsRequest>) -> Result<Response<ListFactsResponse>, Status> {
-        let request = request.into_inner();
-        let listing = if request.aggregate_id.is_empty() {
-            Listing::From(signed(request.after_position))
-        } else {
-            let aggregate = Uuid::try_parse(&request.aggregate_id).map_err(|_| to_status(&ReadError::NotFound))?;
-            Listing::Aggregate(aggregate, signed(request.after_sequence))
-        };
-        let listed = self.outbox.list(listing, request.page_size).await;
-        let listed = listed.map_err(|e| to_status(&ReadError::Store(e.into())))?;
-        Ok(Response::new(ListFactsResponse {
-            records: listed.records,
-            last_position: listed.last_position.cast_unsigned(),
-            has_more: listed.has_more,
-        }))
-    }
-}
-
-fn signed(position: u64) -> i64 {
-    i64::try_from(position).unwrap_or(i64::MAX)
 }
 
 impl From<PaymentView> for Payment {

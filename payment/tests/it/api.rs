@@ -8,13 +8,14 @@ use common::clock::SystemClock;
 use common::dev_issuer::DevIssuer;
 use common::error::Refused;
 use common::fact::Fact;
+use common::fact_service::FactApi;
 use common::grpc::{Caller, MeshChannel, Server, bind};
 use common::ids::{BookingId, RefundId};
+use common::proto::common::v1::ListFactsRequest;
+use common::proto::common::v1::fact_service_client::FactServiceClient;
 use common::proto::payment::v1::payment_service_client::PaymentServiceClient;
 use common::proto::payment::v1::payment_service_server::PaymentServiceServer;
-use common::proto::payment::v1::{
-    BatchGetPaymentsRequest, GetPaymentRequest, ListFactsRequest, Payment, PaymentState as WireState,
-};
+use common::proto::payment::v1::{BatchGetPaymentsRequest, GetPaymentRequest, Payment, PaymentState as WireState};
 use common::runtime::Shutdown;
 use payment::domain::{PaymentState, StepState};
 use payment::infrastructure::grpc::{ACCESS, PaymentApi, SERVICE_NAME};
@@ -32,6 +33,7 @@ on_both_databases!(
 
 struct Api {
     client: PaymentServiceClient<MeshChannel>,
+    facts: FactServiceClient<MeshChannel>,
     issuer: Arc<DevIssuer>,
     _server: JoinSet<anyhow::Result<()>>,
 }
@@ -41,12 +43,15 @@ impl Api {
         let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let api = PaymentApi::new(world.db.clone(), world.outbox.clone());
-        let server = Server::new("payment", issuer.verifier().unwrap(), ACCESS).add(PaymentServiceServer::new(api));
+        let api = PaymentApi::new(world.db.clone());
+        let server = Server::new("payment", issuer.verifier().unwrap(), ACCESS)
+            .add(PaymentServiceServer::new(api))
+            .add(FactApi::service(world.outbox.clone()));
         let mut task = JoinSet::new();
         task.spawn(server.serve(listener, SERVICE_NAME, Shutdown::new()));
-        let client = PaymentServiceClient::new(MeshChannel::new("payment", &address).unwrap());
-        Self { client, issuer, _server: task }
+        let channel = MeshChannel::new("payment", &address).unwrap();
+        let (client, facts) = (PaymentServiceClient::new(channel.clone()), FactServiceClient::new(channel));
+        Self { client, facts, issuer, _server: task }
     }
 
     fn request<T>(&self, user: &str, role: Role, message: T) -> tonic::Request<T> {
@@ -129,10 +134,10 @@ async fn facts_are_served_to_services_in_order(world: World) {
     };
 
     let request = api.request("alice", Role::Customer, list(id.to_string(), 0));
-    assert_eq!(api.client.clone().list_facts(request).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(api.facts.clone().list_facts(request).await.unwrap_err().code(), Code::PermissionDenied);
 
     let request = api.request("booking", Role::Service, list(id.to_string(), 1));
-    let page = api.client.clone().list_facts(request).await.unwrap().into_inner();
+    let page = api.facts.clone().list_facts(request).await.unwrap().into_inner();
     let facts: Vec<Fact> = page.records.iter().map(|r| Fact::decode(&r.value, Default::default()).unwrap()).collect();
     assert_eq!(
         facts.iter().map(|f| (f.sequence, f.kind.as_str())).collect::<Vec<_>>(),
@@ -140,6 +145,6 @@ async fn facts_are_served_to_services_in_order(world: World) {
     );
 
     let request = api.request("booking", Role::Service, list(String::new(), 0));
-    let all = api.client.clone().list_facts(request).await.unwrap().into_inner();
+    let all = api.facts.clone().list_facts(request).await.unwrap().into_inner();
     assert_eq!((all.records.len(), all.has_more), (2, false));
 }

@@ -88,7 +88,7 @@ async fn facts_that_cannot_be_true_are_refused_whole(world: World) {
         world.tell(id, &confirmed(id, 1)).await,
         world.tell(id, &void(id, 1)).await,
         world.tell(id, &give_back(id, RefundId::new(), 2500)).await,
-        world.tell(id, &booking::ListFactsRequest::default()).await,
+        world.tell(id, &booking::GetBookingRequest::default()).await,
     ];
 
     for outcome in outcomes {

@@ -101,15 +101,15 @@ impl Store {
     pub async fn keep_offer(&self, offer: Offer, data: Bytes, cancelled: bool) -> Result<(), DbErr> {
         let transaction = self.db.begin().await?;
         let sql = "INSERT INTO offers (event_id, version, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let values = [offer.event_id.into(), offer.version.into(), data.to_vec().into()];
+        let values = [offer.terms.event_id.into(), offer.terms.version.into(), data.to_vec().into()];
         self.db.execute(&transaction, sql, values).await?;
         self.insert_counters(&transaction, &offer).await?;
         self.sell_from(&transaction, &offer).await?;
         if cancelled {
-            self.mark_cancelled(&transaction, offer.event_id).await?;
+            self.mark_cancelled(&transaction, offer.terms.event_id).await?;
         }
         transaction.commit().await?;
-        self.offers.insert((offer.event_id, offer.version), Arc::new(offer)).await;
+        self.offers.insert((offer.terms.event_id, offer.terms.version), Arc::new(offer)).await;
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Store {
             rows_of_placeholders(areas.len(), 4, 1)
         );
         let row = |area: &OfferArea| -> [Value; 4] {
-            [offer.event_id.into(), area.id.into(), area.capacity.cast_signed().into(), 0_i32.into()]
+            [offer.terms.event_id.into(), area.id.into(), area.capacity.cast_signed().into(), 0_i32.into()]
         };
         self.db.execute(transaction, sql, areas.into_iter().flat_map(row).collect::<Vec<_>>()).await?;
         Ok(())
@@ -142,12 +142,12 @@ impl Store {
                 per_customer_limit = excluded.per_customer_limit, places = excluded.places
             WHERE events.offer_version < excluded.offer_version";
         let values = [
-            offer.event_id.into(),
-            offer.version.into(),
-            offer.starts_at.timestamp_micros().into(),
-            offer.sale_starts_at.timestamp_micros().into(),
-            offer.sale_ends_at.timestamp_micros().into(),
-            offer.per_customer_limit.cast_signed().into(),
+            offer.terms.event_id.into(),
+            offer.terms.version.into(),
+            offer.terms.starts_at.timestamp_micros().into(),
+            offer.terms.sale_starts_at.timestamp_micros().into(),
+            offer.terms.sale_ends_at.timestamp_micros().into(),
+            offer.terms.per_customer_limit.cast_signed().into(),
             i64::from(offer.total()).into(),
         ];
         self.db.execute(transaction, sql, values).await?;

@@ -46,5 +46,4 @@ fake! { BookingService in pb {
         Ok(script.seat_states.lock().unwrap().clone())
     };
     ensure_offer(EnsureOfferRequest) -> EnsureOfferResponse: |_, _| unused();
-    list_facts(ListFactsRequest) -> ListFactsResponse: |_, _| unused();
 } }

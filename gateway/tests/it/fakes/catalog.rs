@@ -51,7 +51,6 @@ fake! { CatalogService in pb {
         let (events, tokens, has_more) = page(&wanted, request.page_size, &request.page_token)?;
         Ok(pb::SearchEventsResponse { events, tokens, has_more })
     };
-    list_facts(ListFactsRequest) -> ListFactsResponse: |_, _| unused();
 }
     async fn import_seating_plan(
         &self,

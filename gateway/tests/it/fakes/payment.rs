@@ -12,5 +12,4 @@ fake! { PaymentService in pb {
         let wanted = payments.iter().filter(|payment| request.booking_ids.contains(&payment.booking_id));
         Ok(pb::BatchGetPaymentsResponse { payments: wanted.cloned().collect() })
     };
-    list_facts(ListFactsRequest) -> ListFactsResponse: |_, _| unused();
 } }
