@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use common::db::Db;
 use common::fact_service::{FactApi, PeerFacts};
-use common::grpc::Server;
+use common::grpc::{MESSAGE_BYTES_MAX, Server};
 use common::inbox::ConsumerSettings;
 use common::messaging::{self, Intake};
 use common::outbox::Outbox;
@@ -93,7 +93,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     tasks.spawn("booking sweeper", sweep::run(store.clone(), config.sweep, shutdown.clone()));
     tasks.spawn("booking offers", offers.clone().run(shutdown.clone()));
 
-    let api = BookingServiceServer::new(Api::new(store, offers));
+    let api = BookingServiceServer::new(Api::new(store, offers)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let server = Server::new("booking", host.identity.verifier, ACCESS).add(api).add(FactApi::service(outbox));
     tasks.spawn("booking server", server.serve(host.listener, "eventix.booking.v1.BookingService", shutdown));
     tasks.run(DRAIN).await

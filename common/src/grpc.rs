@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,16 +18,19 @@ use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tower::Service;
+use tower::retry::budget::{Budget, TpsBudget};
 use tracing::Instrument;
 
 use crate::auth::{Principal, Role, ServiceTokens, Verifier};
 use crate::error::{ErrorKind, status};
-use crate::layers::{access, deadline, observe, panics};
+use crate::layers::{access, deadline, observe, panics, shed};
 use crate::runtime::Shutdown;
 use crate::{proto, telemetry};
 
 /// Concurrent requests one connection may have.
 const STREAMS_MAX: u32 = 256;
+/// Calls under way at once in one server; more are shed.
+const CALLS_MAX: usize = 2048;
 /// Bytes of one request's headers.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// Bytes of one message, both ways.
@@ -73,14 +76,15 @@ impl Server {
     /// The listener breaks, or reflection cannot be built.
     pub async fn serve(self, listener: TcpListener, name: &'static str, shutdown: Shutdown) -> anyhow::Result<()> {
         // Outermost first: a panic anywhere below becomes INTERNAL; then every call is seen and counted, even a refused
-        // one; then its time is bounded; then its caller is verified and its role checked, so that nothing inside is
-        // reached without.
+        // one; then what is too much at once is shed, before it costs anything; then its time is bounded; then its caller
+        // is verified and its role checked, so that nothing inside is reached without.
         let state = access::State { verifier: self.verifier, table: self.access };
         let guarded = self
             .routes
             .into_axum_router()
             .layer(from_fn_with_state(Arc::new(state), access::check))
             .layer(from_fn(deadline::enforce))
+            .layer(from_fn_with_state(shed::places(CALLS_MAX), shed::limit))
             .layer(from_fn_with_state(self.service, observe::rpc))
             .layer(from_fn(panics::catch));
 
@@ -233,18 +237,36 @@ impl Caller {
 const ATTEMPTS_MAX: u32 = 3;
 /// Pause before the second attempt; doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// How long a first attempt counts towards the retries it allows.
+const RETRY_WINDOW: Duration = Duration::from_secs(10);
+/// Retries per second that are always allowed.
+const RETRIES_PER_SECOND_MIN: u32 = 10;
+/// Retries allowed per first attempt.
+const RETRY_SHARE: f32 = 0.2;
 
-/// Calls again while the peer is UNAVAILABLE. Only for reads, and for writes that carry a request id.
-pub async fn with_retry<T, F, R>(mut call: F) -> Result<T, Status>
+/// Calls again while the peer is UNAVAILABLE. Only for reads, and for writes that carry a request id. All calls of the
+/// process share one budget, so that retries cannot make an outage worse.
+pub async fn with_retry<T, F, R>(call: F) -> Result<T, Status>
 where
     F: FnMut() -> R,
     R: Future<Output = Result<tonic::Response<T>, Status>>,
 {
+    static BUDGET: LazyLock<TpsBudget> =
+        LazyLock::new(|| TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND_MIN, RETRY_SHARE));
+    retry_within(&BUDGET, call).await
+}
+
+async fn retry_within<T, F, R>(budget: &TpsBudget, mut call: F) -> Result<T, Status>
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<tonic::Response<T>, Status>>,
+{
+    budget.deposit();
     let mut pause = RETRY_PAUSE;
     for attempt in 1.. {
         match call().await {
             Ok(response) => return Ok(response.into_inner()),
-            Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS_MAX => {
+            Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS_MAX && budget.withdraw() => {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
@@ -252,4 +274,37 @@ where
         }
     }
     unreachable!("the last attempt returns")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    async fn attempts(budget: &TpsBudget, code: Code) -> u32 {
+        let attempts = AtomicU32::new(0);
+        let refused = retry_within::<(), _, _>(budget, || {
+            attempts.fetch_add(1, Ordering::SeqCst);
+            async move { Err(Status::new(code, "no")) }
+        });
+        assert_eq!(refused.await.unwrap_err().code(), code);
+        attempts.into_inner()
+    }
+
+    #[tokio::test]
+    async fn only_unavailable_is_tried_again_and_only_so_often() {
+        let budget = TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND_MIN, RETRY_SHARE);
+
+        assert_eq!(attempts(&budget, Code::Unavailable).await, ATTEMPTS_MAX);
+        assert_eq!(attempts(&budget, Code::DeadlineExceeded).await, 1);
+        assert_eq!(attempts(&budget, Code::Internal).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_spent_budget_ends_retries() {
+        let budget = TpsBudget::new(RETRY_WINDOW, 0, 0.0);
+
+        assert_eq!(attempts(&budget, Code::Unavailable).await, 1);
+    }
 }

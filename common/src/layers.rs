@@ -4,3 +4,4 @@ pub mod access;
 pub mod deadline;
 pub mod observe;
 pub mod panics;
+pub mod shed;

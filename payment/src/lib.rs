@@ -90,7 +90,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     }
 
     let server = common::grpc::Server::new("payment", host.identity.verifier, ACCESS)
-        .add(PaymentServiceServer::new(PaymentApi::new(db)))
+        .add(PaymentServiceServer::new(PaymentApi::new(db)).max_decoding_message_size(common::grpc::MESSAGE_BYTES_MAX))
         .add(FactApi::service(outbox));
     tasks.spawn("payment grpc", server.serve(host.listener, SERVICE_NAME, tasks.shutdown()));
     tasks.run(DRAIN).await

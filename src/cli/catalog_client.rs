@@ -25,8 +25,31 @@ pub(super) fn connect(catalog: SocketAddr, patience: Duration) -> anyhow::Result
 /// What catalog said, for people.
 pub(super) fn in_words(status: &Status) -> anyhow::Error {
     let refused = Refused::of(status);
-    match refused.reason.as_str() {
-        "" => anyhow::anyhow!("catalog did not answer: {}", refused.message),
-        reason => anyhow::anyhow!("refused ({reason}): {}", refused.message),
+    match (refused.reason.as_str(), &refused.field) {
+        ("", _) => anyhow::anyhow!("catalog did not answer: {}", refused.message),
+        (reason, Some(field)) => anyhow::anyhow!("refused ({reason}): {field}: {}", refused.message),
+        (reason, None) => anyhow::anyhow!("refused ({reason}): {}", refused.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::error::{ErrorKind, status};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_field() {
+        let said = |field| {
+            let refusal =
+                status(ErrorKind::InvalidInput, "INVALID_INPUT", "must be 1 to 100".into(), field, Default::default());
+            in_words(&refusal).to_string()
+        };
+
+        assert_eq!(
+            said(Some("areas.0.capacity".into())),
+            "refused (INVALID_INPUT): areas.0.capacity: must be 1 to 100"
+        );
+        assert_eq!(said(None), "refused (INVALID_INPUT): must be 1 to 100");
     }
 }
