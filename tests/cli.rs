@@ -5,7 +5,8 @@
 mod harness;
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,33 @@ fn an_address_that_others_could_reach_is_refused() {
 
     assert_eq!(output.status.code(), Some(1));
     assert!(one_line(&output.stderr).contains("only loopback addresses are allowed"));
+}
+
+#[test]
+fn only_the_embedded_run_hands_out_tokens_and_has_a_page() {
+    let mut gateway = Command::new(EVENTIX)
+        .args(["gateway", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let address = first.trim_end().strip_prefix("gateway on ").unwrap();
+    let status = |asked: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "{asked} HTTP/1.1\r\nhost: eventix\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+
+    let answers = ["GET /health/live", "GET /", "POST /dev/token"].map(status);
+
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert_eq!(answers, ["200", "404", "404"]);
 }
 
 #[test]

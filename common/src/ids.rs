@@ -17,9 +17,10 @@ macro_rules! ids {
                 Self(Uuid::now_v7())
             }
 
-            /// Reads the wire form; `None` is answered like an unknown id.
+            /// Reads the wire form, and no other spelling of it; `None` is answered like an unknown id.
             pub fn parse(text: &str) -> Option<Self> {
-                Uuid::try_parse(text).ok().map(Self)
+                let id = Uuid::try_parse(text).ok()?;
+                (id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(Self(id))
             }
         }
 
@@ -78,5 +79,7 @@ mod tests {
 
         assert_eq!(BookingId::parse(&id.to_string()), Some(id));
         assert_eq!(BookingId::parse("no id"), None);
+        assert_eq!(BookingId::parse(&id.to_string().to_uppercase()), None);
+        assert_eq!(BookingId::parse(&format!("{{{id}}}")), None);
     }
 }

@@ -11,6 +11,8 @@ use crate::error::{ErrorKind, Refusal};
 
 /// Longest request id, characters.
 const REQUEST_ID_MAX: usize = 255;
+/// Characters that no person can see and Unicode calls neither control nor white space.
+const INVISIBLE: [char; 6] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{feff}'];
 /// How long answers are remembered.
 const REMEMBERED: chrono::Duration = chrono::Duration::hours(24);
 
@@ -32,7 +34,7 @@ pub enum RequestIdError {
     #[error("a request id is 1 to 255 printable characters")]
     Malformed,
     /// Used before for another request.
-    #[error("this request id was used for another request")]
+    #[error("this idempotency key was used for another request")]
     Conflict,
 }
 
@@ -60,6 +62,13 @@ impl Refusal for RequestIdError {
     }
 }
 
+/// Whether a text may be a request id: 1 to 255 characters that can be seen, or spaces between them.
+pub fn is_request_id(text: &str) -> bool {
+    let length = text.chars().count();
+    let hidden = |c: char| c.is_control() || (c.is_whitespace() && c != ' ') || INVISIBLE.contains(&c);
+    (1..=REQUEST_ID_MAX).contains(&length) && !text.chars().any(hidden) && !text.trim().is_empty()
+}
+
 /// A request id of the right shape, with what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestKey {
@@ -74,8 +83,7 @@ pub struct RequestKey {
 impl RequestKey {
     /// Checks the id and takes the fingerprint of `request`, which must be encoded without its id.
     pub fn new(subject: &str, operation: &str, id: &str, request: &[u8]) -> Result<Self, RequestIdError> {
-        let length = id.chars().count();
-        if length == 0 || length > REQUEST_ID_MAX || id.chars().any(char::is_control) {
+        if !is_request_id(id) {
             return Err(RequestIdError::Malformed);
         }
         let digest = ring::digest::digest(&ring::digest::SHA256, request);
@@ -140,4 +148,19 @@ pub async fn forget_old(db: &Db) -> Result<u64, DbErr> {
     let before = db.now(db.reader()).await? - REMEMBERED;
     let sql = "DELETE FROM requests WHERE created_at < $1";
     db.execute(db.writer(), sql, [before.timestamp_micros().into()]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_can_be_seen() {
+        for good in ["a", "order 7", "ключ", &"x".repeat(255)] {
+            assert!(is_request_id(good), "{good:?}");
+        }
+        for bad in ["", " ", "a\nb", "a\u{a0}b", "\u{200b}", "a\u{2028}", &"x".repeat(256)] {
+            assert!(!is_request_id(bad), "{bad:?}");
+        }
+    }
 }

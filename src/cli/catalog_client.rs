@@ -42,7 +42,7 @@ mod tests {
     fn a_refusal_names_its_field() {
         let said = |field| {
             let refusal =
-                status(ErrorKind::InvalidInput, "INVALID_INPUT", "must be 1 to 100".into(), field, Default::default());
+                status(ErrorKind::InvalidInput, "INVALID_INPUT", "must be 1 to 100", field, Default::default());
             in_words(&refusal).to_string()
         };
 

@@ -35,7 +35,7 @@ pub(super) struct ServiceArgs {
 #[derive(Debug, Args)]
 #[command(after_help = SETTINGS)]
 pub(super) struct GatewayArgs {
-    /// Address of GraphQL and the GraphiQL page; loopback only
+    /// Address of GraphQL; loopback only. The GraphiQL page and /dev/token are with `eventix up` only
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     listen: SocketAddr,
     #[command(flatten)]
@@ -143,27 +143,27 @@ pub(super) fn catalog(args: &ServiceArgs) -> anyhow::Result<()> {
     let (folder, mesh) = args.place()?;
     let _lock = folder.lock_for("catalog")?;
     let config = catalog_config(&folder, &mesh, args.mesh.config.as_deref())?;
-    alone("catalog", mesh.catalog, |host, _, shutdown| catalog::serve(config, host, shutdown))
+    alone("catalog", mesh.catalog, |host, shutdown| catalog::serve(config, host, shutdown))
 }
 
 pub(super) fn booking(args: &ServiceArgs) -> anyhow::Result<()> {
     let (folder, mesh) = args.place()?;
     let _lock = folder.lock_for("booking")?;
     let config = booking_config(&folder, &mesh, args.mesh.config.as_deref())?;
-    alone("booking", mesh.booking, |host, _, shutdown| booking::serve(config, host, shutdown))
+    alone("booking", mesh.booking, |host, shutdown| booking::serve(config, host, shutdown))
 }
 
 pub(super) fn payment(args: &ServiceArgs) -> anyhow::Result<()> {
     let (folder, mesh) = args.place()?;
     let _lock = folder.lock_for("payment")?;
     let config = payment_config(&folder, &mesh, args.mesh.config.as_deref())?;
-    alone("payment", mesh.payment, |host, _, shutdown| payment::serve(config, host, shutdown))
+    alone("payment", mesh.payment, |host, shutdown| payment::serve(config, host, shutdown))
 }
 
 pub(super) fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     loopback_only(args.listen)?;
     let config = gateway_config(&Mesh::at(args.mesh.grpc_base_port, None), args.mesh.config.as_deref())?;
-    alone("gateway", args.listen, |host, issuer, shutdown| gateway::serve(config, host, Some(issuer), shutdown))
+    alone("gateway", args.listen, |host, shutdown| gateway::serve(config, host, None, shutdown))
 }
 
 impl ServiceArgs {
@@ -174,11 +174,7 @@ impl ServiceArgs {
 }
 
 /// Serves one service until stopped.
-fn alone<F>(
-    name: &'static str,
-    address: SocketAddr,
-    serve: impl FnOnce(Host, Arc<DevIssuer>, Shutdown) -> F,
-) -> anyhow::Result<()>
+fn alone<F>(name: &'static str, address: SocketAddr, serve: impl FnOnce(Host, Shutdown) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
@@ -189,7 +185,7 @@ where
         println!("{name} on {}", listener.local_addr()?);
         let issuer = DevIssuer::new(Arc::new(SystemClock))?;
         let shutdown = Shutdown::new();
-        let work = serve(host(listener, &issuer, name)?, issuer, shutdown.clone());
+        let work = serve(host(listener, &issuer, name)?, shutdown.clone());
         let outcome = signals.guard(&shutdown, Box::pin(work)).await;
         telemetry.flush().await;
         outcome

@@ -36,7 +36,7 @@ pub enum HoldError {
         limit: i64,
     },
     /// Somebody else was faster.
-    #[error("taken by others: {}", join(.0))]
+    #[error("not free any more: {}", join(.0))]
     SeatsTaken(Vec<SeatId>),
     /// Not enough places left.
     #[error("area {0} has not enough places left")]

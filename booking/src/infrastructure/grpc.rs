@@ -34,6 +34,7 @@ pub const ACCESS: AccessTable = &[
     ("BatchGetAvailability", &[Role::Customer, Role::Admin, Role::Service]),
     ("GetSeatStates", &[Role::Customer, Role::Admin, Role::Service]),
     ("EnsureOffer", &[Role::Service, Role::Admin]),
+    ("StopSelling", &[Role::Service]),
     ("ListFacts", &[Role::Service]),
 ];
 
@@ -210,5 +211,14 @@ impl BookingService for Api {
         let version = i64::try_from(request.version).map_err(|_| invalid("version", "out of range"))?.max(1);
         let offer = self.offers.at_least(event, version).await.map_err(|e| to_status(&HoldError::from(e)))?;
         Ok(Response::new(EnsureOfferResponse { version: offer.terms.version.cast_unsigned() }))
+    }
+
+    async fn stop_selling(
+        &self,
+        request: Request<StopSellingRequest>,
+    ) -> Result<Response<StopSellingResponse>, Status> {
+        let event = EventId::parse(&request.into_inner().event_id).ok_or_else(|| to_status(&HoldError::NoEvent))?;
+        self.store.stop_selling(event).await.map_err(db_status)?;
+        Ok(Response::new(StopSellingResponse {}))
     }
 }

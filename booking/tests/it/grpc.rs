@@ -144,6 +144,7 @@ async fn every_method_admits_exactly_its_roles() {
         batch_get_availability(BatchGetAvailabilityRequest::default()),
         get_seat_states(GetSeatStatesRequest::default()),
         ensure_offer(EnsureOfferRequest::default()),
+        stop_selling(StopSellingRequest::default()),
     );
 
     assert_eq!(refused.len() + 1, ACCESS.len(), "a method is missing here; ListFacts has a test of its own");
@@ -151,6 +152,7 @@ async fn every_method_admits_exactly_its_roles() {
         let expected: &[Role] = match method {
             "hold_seats" | "pay_booking" | "release_booking" | "cancel_booking" | "list_bookings" => &[Role::Service],
             "ensure_offer" => &[Role::Customer],
+            "stop_selling" => &[Role::Customer, Role::Admin],
             _ => &[],
         };
         assert_eq!(roles, expected, "{method}");

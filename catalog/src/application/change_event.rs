@@ -15,7 +15,7 @@ use crate::domain::prices::{AskedPrice, PriceList, asked_seats};
 
 /// How often a change is decided anew when others change the event at the same time.
 const ATTEMPTS_MAX: u32 = 5;
-/// How long a change waits for its offer to be held; the fact brings it there in any case.
+/// How long a change waits for booking to know of it; the fact brings it there in any case.
 const COURTESY: Duration = Duration::from_millis(500);
 
 /// Why an event is not changed.
@@ -135,8 +135,12 @@ pub async fn set_prices(app: &App, actor: &str, id: &str, asked: &[AskedPrice]) 
 pub async fn cancel_event(app: &App, actor: &str, id: &str) -> Result<EventId, ChangeEventError> {
     for _ in 0..ATTEMPTS_MAX {
         let event = load(app, id).await?;
+        let on_sale = matches!(event.state, State::Published(_));
         let decision = event.clone().cancel(app.clock.now())?;
         if let Some(event) = commit(app, actor, event, decision).await? {
+            if on_sale {
+                stop_soon(app, event.id).await;
+            }
             return Ok(event.id);
         }
     }
@@ -200,5 +204,13 @@ async fn offer_soon(app: &App, event: &Event) {
     let asked = tokio::time::timeout(COURTESY, app.offers.ensure(event.id, publication.offer_version)).await;
     if !matches!(asked, Ok(Ok(()))) {
         tracing::info!(event.id = %event.id, "offer {} will be fetched by its fact", publication.offer_version);
+    }
+}
+
+/// Lets booking stop selling at once, when it is there; else the fact will.
+async fn stop_soon(app: &App, event: EventId) {
+    let asked = tokio::time::timeout(COURTESY, app.offers.stop(event)).await;
+    if !matches!(asked, Ok(Ok(()))) {
+        tracing::info!(event.id = %event, "event {event} will be taken off sale by its fact");
     }
 }

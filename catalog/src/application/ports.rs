@@ -77,4 +77,7 @@ pub trait CatalogStore: Send + Sync {
 pub trait OfferHolder: Send + Sync {
     /// Asks it to hold at least this version of an event's offer; returns once it does.
     async fn ensure(&self, event: EventId, version: i64) -> anyhow::Result<()>;
+
+    /// Asks it to sell no more of a cancelled event; returns once it does not.
+    async fn stop(&self, event: EventId) -> anyhow::Result<()>;
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use common::auth::ServiceTokens;
 use common::grpc::{Caller, MeshChannel};
 use common::ids::EventId;
-use common::proto::booking::v1::EnsureOfferRequest;
 use common::proto::booking::v1::booking_service_client::BookingServiceClient;
+use common::proto::booking::v1::{EnsureOfferRequest, StopSellingRequest};
 
 use crate::application::ports::OfferHolder;
 
@@ -34,6 +34,13 @@ impl OfferHolder for BookingClient {
         let wanted = EnsureOfferRequest { event_id: event.to_string(), version: version.cast_unsigned() };
         let held = self.client.clone().ensure_offer(caller.request(wanted)).await?.into_inner().version;
         anyhow::ensure!(held >= version.cast_unsigned(), "booking holds version {held}, not {version}");
+        Ok(())
+    }
+
+    async fn stop(&self, event: EventId) -> anyhow::Result<()> {
+        let caller = Caller::service(&*self.tokens).await?;
+        let cancelled = StopSellingRequest { event_id: event.to_string() };
+        self.client.clone().stop_selling(caller.request(cancelled)).await?;
         Ok(())
     }
 }

@@ -19,6 +19,8 @@ pub struct Booking {
     pub down: AtomicBool,
     /// Event and version, in the order asked.
     pub asked: Mutex<Vec<(String, u64)>>,
+    /// Cancelled events, in the order told.
+    pub stopped: Mutex<Vec<String>>,
 }
 
 macro_rules! unimplemented_methods {
@@ -35,6 +37,14 @@ macro_rules! unimplemented_methods {
                 let request = request.into_inner();
                 self.asked.lock().unwrap().push((request.event_id, request.version));
                 Ok(Response::new(proto::EnsureOfferResponse { version: request.version }))
+            }
+
+            async fn stop_selling(
+                &self,
+                request: Request<proto::StopSellingRequest>,
+            ) -> Result<Response<proto::StopSellingResponse>, Status> {
+                self.stopped.lock().unwrap().push(request.into_inner().event_id);
+                Ok(Response::new(proto::StopSellingResponse {}))
             }
 
             $(async fn $method(&self, _: Request<proto::$request>) -> Result<Response<proto::$response>, Status> {

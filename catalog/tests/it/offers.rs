@@ -49,6 +49,11 @@ async fn an_offer_stays_the_same_whatever_comes_after(world: World) {
     assert_eq!(asked, [1, 2, 3], "booking is asked to hold each newer offer at once");
 
     world.cancel(&event.id).await.unwrap();
+    assert_eq!(
+        world.booking.stopped.lock().unwrap().as_slice(),
+        std::slice::from_ref(&event.id),
+        "booking is told at once"
+    );
     let cancelled = world.offer(&event.id, 1).await.unwrap();
     assert_eq!(cancelled.0, proto::OfferTerms { cancelled: true, ..first.0 });
     assert_eq!(cancelled.1, first.1);

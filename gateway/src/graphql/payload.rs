@@ -1,6 +1,7 @@
 //! Payloads of mutations: the object, or why there is none.
 
 use async_graphql::Context;
+use common::requests::is_request_id;
 
 use crate::error::{Failure, Fault, UserError, nullable};
 
@@ -35,8 +36,7 @@ pub fn present<T>(message: Option<T>) -> Result<T, Fault> {
 /// # Errors
 /// INVALID_INPUT unless it has 1 to 255 printable characters.
 pub fn request_id(key: String) -> Result<String, UserError> {
-    let length = key.chars().count();
-    if (1..=255).contains(&length) && !key.chars().any(char::is_control) {
+    if is_request_id(&key) {
         return Ok(key);
     }
     Err(UserError::invalid(&["idempotencyKey"], "an idempotency key has 1 to 255 printable characters"))

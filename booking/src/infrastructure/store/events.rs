@@ -88,6 +88,13 @@ impl Store {
         Ok(())
     }
 
+    /// Marks an event cancelled ahead of its fact.
+    pub async fn stop_selling(&self, event: EventId) -> Result<(), DbErr> {
+        let transaction = self.db.begin().await?;
+        self.mark_cancelled(&transaction, event).await?;
+        transaction.commit().await
+    }
+
     /// Events whose wanted offer is newer than the one held.
     pub async fn wanted_offers(&self) -> Result<Vec<(EventId, i64)>, DbErr> {
         let sql = format!(

@@ -46,4 +46,5 @@ fake! { BookingService in pb {
         Ok(script.seat_states.lock().unwrap().clone())
     };
     ensure_offer(EnsureOfferRequest) -> EnsureOfferResponse: |_, _| unused();
+    stop_selling(StopSellingRequest) -> StopSellingResponse: |_, _| unused();
 } }
