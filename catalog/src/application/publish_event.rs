@@ -105,6 +105,10 @@ mod tests {
             let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             left.map_or(Ok(()), |_| Err(anyhow::anyhow!("not yet")))
         }
+
+        async fn stop(&self, _: EventId) -> anyhow::Result<()> {
+            unreachable!("publishing stops nothing")
+        }
     }
 
     /// Never answers.
@@ -114,6 +118,10 @@ mod tests {
     impl OfferHolder for Frozen {
         async fn ensure(&self, _: EventId, _: i64) -> anyhow::Result<()> {
             std::future::pending().await
+        }
+
+        async fn stop(&self, _: EventId) -> anyhow::Result<()> {
+            unreachable!("publishing stops nothing")
         }
     }
 
