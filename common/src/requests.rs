@@ -99,20 +99,13 @@ impl RequestKey {
 
 /// Claims a request id inside the transaction of its work. A twin waits here for the first one's outcome.
 pub async fn claim(db: &Db, transaction: &impl ConnectionTrait, key: &RequestKey) -> Result<Claim, DbErr> {
-    let now = db.now(transaction).await?;
-    let inserted = db
-        .execute(
-            transaction,
-            "INSERT INTO requests (scope, request_id, fingerprint, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (scope, request_id) DO NOTHING",
-            [
-                key.scope.clone().into(),
-                key.id.clone().into(),
-                key.fingerprint.clone().into(),
-                now.timestamp_micros().into(),
-            ],
-        )
-        .await?;
+    let sql = format!(
+        "INSERT INTO requests (scope, request_id, fingerprint, created_at) VALUES ($1, $2, $3, {})
+         ON CONFLICT (scope, request_id) DO NOTHING",
+        db.now_sql()
+    );
+    let values = [key.scope.clone().into(), key.id.clone().into(), key.fingerprint.clone().into()];
+    let inserted = db.execute(transaction, sql, values).await?;
     if inserted == 1 {
         return Ok(Claim::New);
     }

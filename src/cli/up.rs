@@ -95,12 +95,16 @@ async fn up(args: &UpArgs, home: &Home) -> anyhow::Result<()> {
 
 /// Every address of the product, taken.
 struct Ports {
+    broker: TcpListener,
+    services: Services,
+}
+
+/// The services' addresses, taken.
+struct Services {
     gateway: TcpListener,
     catalog: TcpListener,
     booking: TcpListener,
     payment: TcpListener,
-    /// The broker binds its own; free a moment ago.
-    broker: SocketAddr,
 }
 
 impl Ports {
@@ -110,23 +114,23 @@ impl Ports {
             0 => on_loopback(0),
             base => on_loopback(base + n),
         };
-        let broker = common::grpc::bind(nth(3)).await?.local_addr()?;
-        Ok(Self {
+        let services = Services {
             gateway: common::grpc::bind(args.listen).await?,
             catalog: common::grpc::bind(nth(0)).await?,
             booking: common::grpc::bind(nth(1)).await?,
             payment: common::grpc::bind(nth(2)).await?,
-            broker,
-        })
+        };
+        Ok(Self { broker: common::grpc::bind(nth(3)).await?, services })
     }
 
-    fn told(&self, broker: SocketAddr) -> anyhow::Result<RunFile> {
+    fn told(&self) -> anyhow::Result<RunFile> {
         let grpc = GrpcAddresses {
-            catalog: self.catalog.local_addr()?,
-            booking: self.booking.local_addr()?,
-            payment: self.payment.local_addr()?,
+            catalog: self.services.catalog.local_addr()?,
+            booking: self.services.booking.local_addr()?,
+            payment: self.services.payment.local_addr()?,
         };
-        Ok(RunFile { pid: std::process::id(), http: self.gateway.local_addr()?, grpc, broker })
+        let (http, broker) = (self.services.gateway.local_addr()?, self.broker.local_addr()?);
+        Ok(RunFile { pid: std::process::id(), http, grpc, broker })
     }
 }
 
@@ -147,13 +151,13 @@ pub(super) fn loopback_only(address: SocketAddr) -> anyhow::Result<()> {
 /// Everything from the broker's start to its end; services first, the broker last, both ways.
 async fn product(args: &UpArgs, home: &Home, ports: Ports, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker_stop = Shutdown::new();
-    let config = devbroker::Config { listen: ports.broker, data: home.folder.file("broker.db"), advertised: None };
-    let broker = devbroker::serve(config, broker_stop.clone().cancelled_owned()).await?;
-    let run = ports.told(broker.addr)?;
+    let run = ports.told()?;
+    let (log, stopped) = (home.folder.file("broker.db"), broker_stop.clone().cancelled_owned());
+    let broker = devbroker::serve_on(ports.broker, &log, None, stopped).await?;
     let mut broker = pin!(broker.stopped());
 
     let issuer = DevIssuer::new(Arc::new(SystemClock))?;
-    let tasks = start(args, &home.folder, ports, &run, &issuer, shutdown.clone())?;
+    let tasks = start(args, &home.folder, ports.services, &run, &issuer, shutdown.clone())?;
     let opening = async {
         let opened = tokio::select! {
             opened = open(home, &run, &issuer) => opened?,
@@ -174,7 +178,7 @@ async fn product(args: &UpArgs, home: &Home, ports: Ports, shutdown: Shutdown) -
 fn start(
     args: &UpArgs,
     folder: &Folder,
-    ports: Ports,
+    ports: Services,
     run: &RunFile,
     issuer: &Arc<DevIssuer>,
     shutdown: Shutdown,

@@ -10,7 +10,7 @@ use proto::booking_service_server::BookingService;
 use tonic::{Request, Response, Status};
 
 /// As in the real one.
-pub const ACCESS: AccessTable = &[("EnsureOffer", &[Role::Service, Role::Admin])];
+pub const ACCESS: AccessTable = &[("EnsureOffer", &[Role::Service, Role::Admin]), ("StopSelling", &[Role::Service])];
 
 /// What it was asked, and whether it answers.
 #[derive(Default)]

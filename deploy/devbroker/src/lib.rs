@@ -10,7 +10,7 @@ mod log;
 mod server;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -48,30 +48,48 @@ impl Running {
     }
 }
 
-/// Starts a broker and returns once it accepts connections. `shutdown` ends it: long polls are answered at once, requests
-/// in hand are finished, the file is closed.
+/// Binds and starts a broker, and returns once it accepts connections.
 ///
 /// # Errors
-/// A listen address outside loopback or in use (the text names it), a malformed advertised address, a data file that
-/// cannot be opened or is used by another broker.
+/// As of [`serve_on`]; also a listen address in use (the text names it).
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<Running> {
     let listen = config.listen;
-    ensure!(
-        listen.ip().is_loopback(),
-        "refusing to listen on {listen}: the development broker has no authentication and serves loopback addresses only"
-    );
+    only_loopback(listen)?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let addr = listener.local_addr().with_context(|| format!("cannot tell the port bound for {listen}"))?;
-    let endpoint = match &config.advertised {
+    serve_on(listener, &config.data, config.advertised.as_deref(), shutdown).await
+}
+
+/// Starts a broker on a listener that is bound already. `shutdown` ends it: long polls are answered at once, requests in
+/// hand are finished, the file is closed.
+///
+/// # Errors
+/// A listener outside loopback, a malformed advertised address, a data file that cannot be opened or is used by another
+/// broker.
+pub async fn serve_on(
+    listener: TcpListener,
+    data: &Path,
+    advertised: Option<&str>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<Running> {
+    let addr = listener.local_addr().context("cannot tell the port bound")?;
+    only_loopback(addr)?;
+    let endpoint = match advertised {
         Some(text) => text.parse().with_context(|| format!("bad advertised address {text:?}"))?,
         None => Endpoint::from(addr),
     };
-    let (log, writer) =
-        Log::open(&config.data).await.with_context(|| format!("cannot open the log in {}", config.data.display()))?;
+    let (log, writer) = Log::open(data).await.with_context(|| format!("cannot open the log in {}", data.display()))?;
 
     let (stop, stopping) = watch::channel(false);
     let broker = Arc::new(Broker { log, endpoint, stopping });
     #[expect(clippy::disallowed_methods, reason = "stands alone without common's Tasks; Running awaits the handle")]
     let task = tokio::spawn(server::run(listener, broker, writer, stop, shutdown));
     Ok(Running { addr, task })
+}
+
+fn only_loopback(listen: SocketAddr) -> anyhow::Result<()> {
+    ensure!(
+        listen.ip().is_loopback(),
+        "refusing to listen on {listen}: the development broker has no authentication and serves loopback addresses only"
+    );
+    Ok(())
 }
