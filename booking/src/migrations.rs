@@ -3,12 +3,13 @@
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_booking;
+mod m20261123_140000_add_check_in;
 
 /// Runs the migrations in order.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_120000_create_booking::Migration)]
+        vec![Box::new(m20261123_120000_create_booking::Migration), Box::new(m20261123_140000_add_check_in::Migration)]
     }
 }

@@ -136,6 +136,8 @@ pub enum UserErrorCode {
     IdempotencyConflict,
     /// The event was changed since `expectedVersion`.
     VersionConflict,
+    /// Somebody was let in with the ticket, or with a ticket of the booking; `message` says when and at which gate.
+    AlreadyCheckedIn,
 }
 
 impl UserErrorCode {
@@ -151,6 +153,7 @@ impl UserErrorCode {
             "INVALID_INPUT" => Self::InvalidInput,
             "IDEMPOTENCY_CONFLICT" => Self::IdempotencyConflict,
             "VERSION_CONFLICT" => Self::VersionConflict,
+            "ALREADY_CHECKED_IN" => Self::AlreadyCheckedIn,
             _ => return None,
         })
     }

@@ -2,9 +2,11 @@
 
 pub mod booking;
 pub mod booking_commands;
+pub mod check_in;
 pub mod event;
 pub mod event_commands;
 pub mod event_search;
+pub mod history;
 pub mod loaders;
 pub mod node;
 pub mod page;

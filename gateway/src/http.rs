@@ -7,6 +7,7 @@ mod negotiate;
 mod observe;
 mod params;
 mod reply;
+mod ticket_keys;
 
 use std::sync::Arc;
 
@@ -92,6 +93,7 @@ fn router(app: Arc<App>) -> anyhow::Result<Router> {
         .route("/graphql", any(graphql::answer))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .route("/.well-known/eventix-ticket-keys.json", get(ticket_keys::answer))
         .route("/metrics", get(metrics));
     if app.is_open() {
         router = router

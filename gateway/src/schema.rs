@@ -4,18 +4,20 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions};
 
 use crate::graphql::booking::BookingQuery;
 use crate::graphql::booking_commands::BookingMutation;
+use crate::graphql::check_in::CheckInMutation;
 use crate::graphql::event::EventQuery;
 use crate::graphql::event_commands::EventMutation;
+use crate::graphql::history::HistoryQuery;
 use crate::graphql::node::NodeQuery;
 use crate::graphql::venue::{VenueMutation, VenueQuery};
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(EventQuery, VenueQuery, BookingQuery, NodeQuery);
+pub struct Query(EventQuery, VenueQuery, BookingQuery, HistoryQuery, NodeQuery);
 
 /// Everything that can be done: one per request. A refusal that was to be expected stands in `userErrors` and leaves the object null.
 #[derive(MergedObject, Default)]
-pub struct Mutation(BookingMutation, EventMutation, VenueMutation);
+pub struct Mutation(BookingMutation, CheckInMutation, EventMutation, VenueMutation);
 
 /// The schema of the gateway.
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;

@@ -211,3 +211,39 @@ async fn a_booking_is_its_customers_alone() {
     }
     assert_eq!(shop.release("alice", &id, "release").await.unwrap().booking["state"], "RELEASED");
 }
+
+#[tokio::test]
+async fn a_ticket_admits_once_and_is_then_neither_scanned_again_nor_cancelled() {
+    let product = Product::start(&[]);
+    let shop = Shop::of(&product);
+    let event = shop.seated_event().await;
+    let seats = shop.free_seats(&event).await[..2].to_vec();
+    let id = shop.hold("alice", &event, &seats, "hold").await.unwrap().id();
+    shop.pay("alice", &id, "tok_approve", "pay").await.unwrap().id();
+    let confirmed = shop.until("alice", &id, "CONFIRMED").await;
+    let token = confirmed["tickets"][0]["token"].as_str().unwrap();
+
+    let (ticket, none) = shop.check_in(token, "North").await;
+    let (refused, errors) = shop.check_in(token, "South").await;
+    let (forged, unknown) = shop.check_in(&token[..token.len() - 4], "North").await;
+    let cancelled = shop.cancel("alice", &id, "cancel").await.unwrap();
+    let keys = shop.get("/.well-known/eventix-ticket-keys.json").await;
+    let query = "query($id: ID!) { bookingHistory(id: $id) { edges { node { to actor traceId } } } }";
+    let history = shop.data(Some(("office", Role::Admin)), query, json!({"id": id})).await;
+
+    assert_eq!((ticket["usedGate"].as_str(), none.len()), (Some("North"), 0));
+    assert_eq!(ticket["seat"]["id"], seats[0].as_str());
+    assert!(refused.is_null());
+    assert_eq!(errors[0]["code"], "ALREADY_CHECKED_IN");
+    assert!(errors[0]["message"].as_str().unwrap().contains("gate North"), "{errors:?}");
+    assert_eq!((forged.is_null(), &unknown[0]["code"]), (true, &json!("NOT_FOUND")));
+    assert_eq!(cancelled.code(), "ALREADY_CHECKED_IN");
+    assert_eq!(shop.booking("alice", &id).await["state"], "CONFIRMED");
+    assert_eq!((&keys["keys"][0]["crv"], &keys["keys"][0]["kid"]), (&json!("Ed25519"), &json!("1")));
+    let steps = history["bookingHistory"]["edges"].as_array().unwrap();
+    assert_eq!(
+        steps.iter().map(|s| s["node"]["to"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["HELD", "PAYING", "CONFIRMED"]
+    );
+    assert_audit_clean(&product);
+}

@@ -23,7 +23,7 @@ pub const SAGA: Duration = Duration::from_secs(60);
 
 const BOOKING: &str = "id state expiresAt event { id } total { amountMinor currency }
     items { seat { id label } area { id name } price { amountMinor currency } }
-    payment { state declineCode } tickets { id token seat { label } }";
+    payment { state declineCode } tickets { id token void seat { label } }";
 
 /// A client of one product; cheap to clone, follows restarts.
 #[derive(Clone)]
@@ -156,6 +156,23 @@ impl Shop {
     /// Cancels a confirmed booking.
     pub async fn cancel(&self, user: &str, booking: &str, key: &str) -> anyhow::Result<Answer> {
         self.mutate(user, "cancelBooking", json!({"bookingId": booking, "idempotencyKey": key})).await
+    }
+
+    /// Scans a ticket at a gate: the ticket, null when refused, and the refusals.
+    pub async fn check_in(&self, token: &str, gate: &str) -> (Value, Vec<Value>) {
+        let query = "mutation($input: CheckInInput!) { checkIn(input: $input) {
+            ticket { id usedAt usedGate seat { id label } } userErrors { field code message } } }";
+        let input = json!({"input": {"token": token, "gate": gate}});
+        let mut payload = self.data(Some(("door", Role::Admin)), query, input).await["checkIn"].take();
+        (payload["ticket"].take(), payload["userErrors"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The answer of a GET, as JSON.
+    pub async fn get(&self, path: &str) -> Value {
+        let address = *self.address.read().unwrap();
+        let request = http::Request::get(format!("http://{address}{path}")).body(Full::default()).unwrap();
+        let body = self.http.request(request).await.unwrap().into_body();
+        serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap()
     }
 
     /// A booking as its customer sees it; null when it is not theirs.

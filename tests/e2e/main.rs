@@ -10,4 +10,5 @@ mod buying;
 mod client;
 mod crash;
 mod crowd;
+mod money;
 mod trace;

@@ -1,6 +1,8 @@
 //! A customer's commands on a booking: pay, release, cancel. Each takes a request id: the same id and request return the
 //! first answer.
 
+use std::collections::HashMap;
+
 use common::auth::{Principal, Role};
 use common::error::{ErrorKind, Refusal};
 use common::ids::BookingId;
@@ -8,6 +10,7 @@ use common::requests::{RequestIdError, RequestKey};
 use sea_orm::DbErr;
 use tracing::instrument;
 
+use super::check_in::first_use;
 use crate::domain::booking::CommandError;
 use crate::infrastructure::store::{Command, Encode, Outcome, Store, TransitionError};
 
@@ -17,7 +20,7 @@ impl Refusal for TransitionError {
             Self::NotFound => ErrorKind::NotFound,
             Self::RequestConflict => RequestIdError::Conflict.kind(),
             Self::Refused(CommandError::UnknownToken) => ErrorKind::InvalidInput,
-            Self::Refused(_) => ErrorKind::FailedPrecondition,
+            Self::AlreadyCheckedIn(_) | Self::Refused(_) => ErrorKind::FailedPrecondition,
             Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
             Self::Db(_) => ErrorKind::Internal,
         }
@@ -27,6 +30,7 @@ impl Refusal for TransitionError {
         match self {
             Self::NotFound => "NOT_FOUND",
             Self::RequestConflict => RequestIdError::Conflict.reason(),
+            Self::AlreadyCheckedIn(_) => "ALREADY_CHECKED_IN",
             Self::Refused(CommandError::HoldExpired) => "HOLD_EXPIRED",
             Self::Refused(CommandError::UnknownToken) => "INVALID_INPUT",
             Self::Refused(
@@ -41,8 +45,15 @@ impl Refusal for TransitionError {
         match self {
             Self::RequestConflict => Some("request_id".into()),
             Self::Refused(CommandError::UnknownToken) => Some("payment_token".into()),
-            Self::NotFound | Self::Refused(_) => Some("booking_id".into()),
+            Self::NotFound | Self::AlreadyCheckedIn(_) | Self::Refused(_) => Some("booking_id".into()),
             Self::Db(_) => None,
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        match self {
+            Self::AlreadyCheckedIn(used) => first_use(used),
+            Self::NotFound | Self::RequestConflict | Self::Refused(_) | Self::Db(_) => HashMap::new(),
         }
     }
 }

@@ -16,11 +16,13 @@ use self::parse::{
     booking_id, db_status, decode, encode, encoded, invalid, key, not_found, page_size, page_token, state_name, wanted,
 };
 use super::store::{Availability as Places, Listing, Outcome, Store, Stored, TransitionError};
+use super::ticket_key::TicketPublicKey;
 use super::wire;
 use crate::application::hold::{Answer, HoldError};
 use crate::application::offers::Offers;
-use crate::application::{command, hold};
+use crate::application::{check_in, command, hold};
 
+mod history;
 mod parse;
 
 /// Who may call what.
@@ -35,6 +37,10 @@ pub const ACCESS: AccessTable = &[
     ("GetSeatStates", &[Role::Customer, Role::Admin, Role::Service]),
     ("EnsureOffer", &[Role::Service, Role::Admin]),
     ("StopSelling", &[Role::Service]),
+    ("CheckIn", &[Role::Admin]),
+    ("ListTicketKeys", &[Role::Customer, Role::Admin, Role::Service]),
+    ("ListBookingHistory", &[Role::Admin]),
+    ("ListSeatHistory", &[Role::Admin]),
     ("ListFacts", &[Role::Service]),
 ];
 
@@ -220,5 +226,50 @@ impl BookingService for Api {
         let event = EventId::parse(&request.into_inner().event_id).ok_or_else(|| to_status(&HoldError::NoEvent))?;
         self.store.stop_selling(event).await.map_err(db_status)?;
         Ok(Response::new(StopSellingResponse {}))
+    }
+
+    async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Status> {
+        let who = principal(&request)?;
+        let CheckInRequest { token, gate } = request.into_inner();
+        let used = check_in::check_in(&self.store, &who, &token, &gate).await.map_err(|e| to_status(&e))?;
+        Ok(Response::new(CheckInResponse {
+            ticket: Some(wire::ticket(&used.ticket)),
+            item: Some(wire::item(&used.item)),
+            booking_id: used.booking_id.to_string(),
+            event_id: used.event_id.to_string(),
+        }))
+    }
+
+    async fn list_ticket_keys(
+        &self,
+        _: Request<ListTicketKeysRequest>,
+    ) -> Result<Response<ListTicketKeysResponse>, Status> {
+        let keys = self.store.ticket_keys().await.map_err(db_status)?;
+        let key = |key: TicketPublicKey| TicketKey { key_id: key.key_id, public_key: key.bytes.into() };
+        Ok(Response::new(ListTicketKeysResponse { keys: keys.into_iter().map(key).collect() }))
+    }
+
+    async fn list_booking_history(
+        &self,
+        request: Request<ListBookingHistoryRequest>,
+    ) -> Result<Response<ListBookingHistoryResponse>, Status> {
+        let page = self.booking_history(request.into_inner()).await?;
+        Ok(Response::new(ListBookingHistoryResponse {
+            entries: page.entries,
+            tokens: page.tokens,
+            has_more: page.has_more,
+        }))
+    }
+
+    async fn list_seat_history(
+        &self,
+        request: Request<ListSeatHistoryRequest>,
+    ) -> Result<Response<ListSeatHistoryResponse>, Status> {
+        let page = self.seat_history(request.into_inner()).await?;
+        Ok(Response::new(ListSeatHistoryResponse {
+            entries: page.entries,
+            tokens: page.tokens,
+            has_more: page.has_more,
+        }))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use common::db::Db;
 use common::ids::{BookingId, EventId};
 use common::outbox::Outbox;
@@ -17,8 +17,10 @@ use super::ticket_key::TicketKey;
 use crate::domain::booking::{Booking, BookingState, CommandError, Decision, EventCheck, Terms};
 use crate::domain::offer::Offer;
 
+mod check_in;
 mod claims;
 mod events;
+mod history;
 mod hold;
 mod places;
 mod read;
@@ -28,10 +30,12 @@ mod sweep;
 mod tickets;
 mod write;
 
+pub use check_in::{CheckInError, CheckedIn};
 pub use events::KnownEvent;
+pub use history::{HistoryPage, HistoryRow};
 pub use hold::{HoldOrder, HoldOutcome};
 pub use read::{Availability, Listing, SeatStates};
-pub use rows::{Stored, Ticket};
+pub use rows::{Stored, Ticket, TicketUse};
 pub use sweep::SWEEP_MAX;
 pub use write::WriteError;
 
@@ -65,12 +69,20 @@ pub enum TransitionError {
     /// The request id was used for something else.
     #[error("this request id was used for another request")]
     RequestConflict,
+    /// Somebody was let in with one of its tickets.
+    #[error("a ticket of this booking was checked in at {} at gate {}", instant(.0.at), .0.gate)]
+    AlreadyCheckedIn(TicketUse),
     /// The booking's state forbids it.
     #[error(transparent)]
     Refused(#[from] CommandError),
     /// The database's fault.
     #[error("the database failed")]
     Db(#[from] DbErr),
+}
+
+/// An instant as refusals name it.
+pub fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Encodes an answer, to be remembered.
@@ -176,6 +188,7 @@ fn refused_late(booking: &Booking, error: WriteError) -> TransitionError {
             CommandError::HoldExpired.into()
         }
         WriteError::ClaimsLost(_) => TransitionError::Db(DbErr::Custom(error.to_string())),
+        WriteError::TicketUsed(used) => TransitionError::AlreadyCheckedIn(used),
         WriteError::Db(error) => error.into(),
     }
 }

@@ -87,19 +87,6 @@ pub fn booking(stored: &Stored, now: DateTime<Utc>) -> proto::Booking {
         | BookingState::Expired
         | BookingState::Released => "",
     };
-    let item = |item: &Item| proto::BookingItem {
-        id: item.id.to_string(),
-        seat_id: item.seat_id.map(|s| s.to_string()).unwrap_or_default(),
-        area_id: item.area_id.map(|a| a.to_string()).unwrap_or_default(),
-        label: item.label.clone(),
-        price: Some(item.price.into()),
-    };
-    let ticket = |ticket: &Ticket| proto::Ticket {
-        id: ticket.id.to_string(),
-        token: ticket.token.clone(),
-        item_id: ticket.item_id.to_string(),
-        void: ticket.void,
-    };
     proto::Booking {
         id: booking.id.to_string(),
         customer_id: booking.customer_id.clone(),
@@ -113,6 +100,29 @@ pub fn booking(stored: &Stored, now: DateTime<Utc>) -> proto::Booking {
         attempt: booking.attempts,
         created_at: Some(to_wire(booking.created_at)),
         cancel_cause: cancel_cause.to_owned(),
+    }
+}
+
+/// One seat, or one place of an area.
+pub fn item(item: &Item) -> proto::BookingItem {
+    proto::BookingItem {
+        id: item.id.to_string(),
+        seat_id: item.seat_id.map(|s| s.to_string()).unwrap_or_default(),
+        area_id: item.area_id.map(|a| a.to_string()).unwrap_or_default(),
+        label: item.label.clone(),
+        price: Some(item.price.into()),
+    }
+}
+
+/// A ticket as its customer and the gates see it.
+pub fn ticket(ticket: &Ticket) -> proto::Ticket {
+    proto::Ticket {
+        id: ticket.id.to_string(),
+        token: ticket.token.clone(),
+        item_id: ticket.item_id.to_string(),
+        void: ticket.void,
+        used_at: ticket.used.as_ref().map(|used| to_wire(used.at)),
+        used_gate: ticket.used.as_ref().map(|used| used.gate.clone()).unwrap_or_default(),
     }
 }
 

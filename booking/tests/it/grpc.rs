@@ -26,6 +26,7 @@ use tonic::{Code, Status};
 use crate::sale::{PLACE_PRICE, SEAT_PRICE, Sale};
 use crate::world::World;
 
+mod gates;
 mod refusals;
 
 /// Booking behind its real server, with a catalog in the test's hands.
@@ -145,6 +146,10 @@ async fn every_method_admits_exactly_its_roles() {
         get_seat_states(GetSeatStatesRequest::default()),
         ensure_offer(EnsureOfferRequest::default()),
         stop_selling(StopSellingRequest::default()),
+        check_in(CheckInRequest::default()),
+        list_ticket_keys(ListTicketKeysRequest::default()),
+        list_booking_history(ListBookingHistoryRequest::default()),
+        list_seat_history(ListSeatHistoryRequest::default()),
     );
 
     assert_eq!(refused.len() + 1, ACCESS.len(), "a method is missing here; ListFacts has a test of its own");
@@ -152,6 +157,7 @@ async fn every_method_admits_exactly_its_roles() {
         let expected: &[Role] = match method {
             "hold_seats" | "pay_booking" | "release_booking" | "cancel_booking" | "list_bookings" => &[Role::Service],
             "ensure_offer" => &[Role::Customer],
+            "check_in" | "list_booking_history" | "list_seat_history" => &[Role::Customer, Role::Service],
             "stop_selling" => &[Role::Customer, Role::Admin],
             _ => &[],
         };

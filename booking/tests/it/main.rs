@@ -6,10 +6,12 @@
 mod areas;
 mod ask;
 mod audit;
+mod check_in;
 mod crowd;
 mod events;
 mod fences;
 mod grpc;
+mod history;
 mod holds;
 mod late;
 mod paying;

@@ -63,4 +63,8 @@ unimplemented_methods! {
     list_bookings: ListBookingsRequest => ListBookingsResponse,
     batch_get_availability: BatchGetAvailabilityRequest => BatchGetAvailabilityResponse,
     get_seat_states: GetSeatStatesRequest => GetSeatStatesResponse,
+    check_in: CheckInRequest => CheckInResponse,
+    list_ticket_keys: ListTicketKeysRequest => ListTicketKeysResponse,
+    list_booking_history: ListBookingHistoryRequest => ListBookingHistoryResponse,
+    list_seat_history: ListSeatHistoryRequest => ListSeatHistoryResponse,
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::bus::Bus;
 use devbroker::{Config, Running};
@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
+use crate::contract::BrokerUnderTest;
 use crate::world::eventually;
 
 /// The development broker in this process, on one port through all its restarts.
@@ -57,10 +58,9 @@ impl Broker {
 pub struct Process {
     pub addr: SocketAddr,
     child: Child,
-    /// How it fetches: the foreign one sleeps through its long poll.
-    pub fetch_wait: Duration,
-    /// Whether it says that an offset is out of range, or just answers with nothing.
-    pub says_out_of_range: bool,
+    /// The foreign one sleeps through its long poll.
+    fetch_wait: Duration,
+    says_out_of_range: bool,
     _folder: Option<TempDir>,
 }
 
@@ -99,19 +99,6 @@ impl Process {
         Self { addr, child, fetch_wait, says_out_of_range, _folder: None }
     }
 
-    pub fn bus(&self) -> Bus {
-        Bus::new(&self.addr.to_string())
-    }
-
-    /// SIGSTOP: connections stay open and nobody answers.
-    pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
     /// SIGKILL, and wait for the end.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -121,6 +108,48 @@ impl Process {
         let id = i32::try_from(self.child.id().expect("a running broker")).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
+}
+
+impl BrokerUnderTest for Process {
+    fn bus(&self) -> Bus {
+        Bus::new(&self.addr.to_string())
+    }
+
+    /// Every test starts a broker of its own.
+    fn topic(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn fetch_wait(&self) -> Duration {
+        self.fetch_wait
+    }
+
+    fn says_out_of_range(&self) -> bool {
+        self.says_out_of_range
+    }
+
+    fn freeze(&self) {
+        self.signal(Signal::STOP);
+        // The signal takes effect a moment after it was sent.
+        let until = Instant::now() + Duration::from_secs(5);
+        while !all_threads_stopped(self.child.id().expect("a running broker")) {
+            assert!(Instant::now() < until, "the broker does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+}
+
+/// Whether every thread of a process is in state T: proc(5), `stat`, the field behind the name in parentheses.
+fn all_threads_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stat = |thread: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default()
+    };
+    threads.map(stat).all(|stat| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T')))
 }
 
 /// Test binaries stand in `target/…/deps`, programs one folder up.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::brokers::{Broker, Process};
+use crate::contract::BrokerUnderTest;
 use crate::world::{TOPIC, World, aggregate_in, eventually, fact};
 
 #[tokio::test]

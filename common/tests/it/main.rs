@@ -4,6 +4,7 @@
 
 mod brokers;
 mod bus;
+mod contract;
 mod dead_letters;
 mod faults;
 mod flow;

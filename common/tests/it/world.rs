@@ -135,6 +135,7 @@ pub struct World {
     pub effects: Arc<Effects>,
     pub source: Arc<Source>,
     pub patience: Duration,
+    topic: &'static str,
     brokers: String,
     running: Option<Running>,
 }
@@ -148,23 +149,32 @@ struct Running {
 impl World {
     /// Tables and topic are there; nothing flows until [`World::run`].
     pub async fn new(db: TestDb, broker: SocketAddr) -> Self {
+        Self::on(db, &broker.to_string(), TOPIC).await
+    }
+
+    /// The same on brokers that several tests share, each with a topic of its own.
+    pub async fn on(db: TestDb, brokers: &str, topic: &'static str) -> Self {
         create_tables(&db).await;
-        let outbox = Outbox::new(Db::clone(&db), "tester", TOPIC);
+        let outbox = Outbox::new(Db::clone(&db), "tester", topic);
         let effects = Effects { db: Db::clone(&db), sick: AtomicBool::new(false), calls: AtomicUsize::new(0) };
         let source = Source { outbox: outbox.clone(), down: AtomicBool::new(false), asked: AtomicUsize::new(0) };
-        let brokers = broker.to_string();
+        let brokers = brokers.to_owned();
         let bus = Bus::new(&brokers);
-        bus.ensure_topic(TOPIC, PARTITIONS).await.unwrap();
+        bus.ensure_topic(topic, PARTITIONS).await.unwrap();
         let (effects, source, patience) = (Arc::new(effects), Arc::new(source), Duration::from_secs(60));
-        Self { db, bus, outbox, effects, source, patience, brokers, running: None }
+        Self { db, bus, outbox, effects, source, patience, topic, brokers, running: None }
     }
 
     /// Starts relay, consumer, leases and catching up, as services do.
     pub fn run(&mut self) {
         let shutdown = Shutdown::new();
         let mut tasks = Tasks::new(shutdown.clone());
-        let intake =
-            Intake { producer: "tester", topic: TOPIC, handler: self.effects.clone(), source: self.source.clone() };
+        let intake = Intake {
+            producer: "tester",
+            topic: self.topic,
+            handler: self.effects.clone(),
+            source: self.source.clone(),
+        };
         let settings = Settings {
             brokers: self.brokers.clone(),
             owner: "this process".into(),
@@ -213,12 +223,12 @@ impl World {
 
     /// Puts records on the log by hand.
     pub async fn produce(&self, partition: i32, records: &[Outgoing]) {
-        self.bus.producer(TOPIC).produce(partition, records.to_vec()).await.unwrap();
+        self.bus.producer(self.topic).produce(partition, records.to_vec()).await.unwrap();
     }
 
     /// What stands in a partition of the log.
     pub async fn log(&self, partition: i32) -> Vec<Incoming> {
-        let log = self.bus.open(TOPIC, partition).await.unwrap();
+        let log = self.bus.open(self.topic, partition).await.unwrap();
         let (mut next, end) = log.range().await.unwrap();
         let mut found = Vec::new();
         while next < end {
@@ -233,7 +243,7 @@ impl World {
         eventually("the outbox is published", async || (self.outbox.backlog().await.unwrap().0 == 0).then_some(()))
             .await;
         for partition in 0..PARTITIONS {
-            let log = self.bus.open(TOPIC, partition).await.unwrap();
+            let log = self.bus.open(self.topic, partition).await.unwrap();
             let (_, end) = log.range().await.unwrap();
             eventually("the log is read to its end", async || {
                 let next = self.offset(partition).await.map_or(0, |o| o.next);

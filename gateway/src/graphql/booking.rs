@@ -102,8 +102,27 @@ pub struct Ticket {
     seat: Option<BookedSeat>,
     /// The area it admits to; null for a seat.
     area: Option<BookedArea>,
-    /// Whether it no longer admits.
+    /// Whether it was voided and no longer admits.
     void: bool,
+    /// When it was checked in, UTC; null before.
+    used_at: Option<Timestamp>,
+    /// The gate that checked it in; null before.
+    used_gate: Option<String>,
+}
+
+impl Ticket {
+    /// A ticket of `item`.
+    pub fn new(ticket: &pb::Ticket, item: Option<&pb::BookingItem>) -> Self {
+        Self {
+            id: ID::from(&ticket.id),
+            token: ticket.token.clone(),
+            seat: item.and_then(seat),
+            area: item.and_then(area),
+            void: ticket.void,
+            used_at: Timestamp::of(ticket.used_at.as_ref()),
+            used_gate: (!ticket.used_gate.is_empty()).then(|| ticket.used_gate.clone()),
+        }
+    }
 }
 
 /// Places of one event, all or nothing, for one customer.
@@ -166,14 +185,7 @@ impl Booking {
 
 impl Booking {
     fn ticket(&self, ticket: &pb::Ticket) -> Ticket {
-        let item = self.0.items.iter().find(|item| item.id == ticket.item_id);
-        Ticket {
-            id: ID::from(&ticket.id),
-            token: ticket.token.clone(),
-            seat: item.and_then(seat),
-            area: item.and_then(area),
-            void: ticket.void,
-        }
+        Ticket::new(ticket, self.0.items.iter().find(|item| item.id == ticket.item_id))
     }
 }
 

@@ -6,6 +6,7 @@ use common::page;
 use super::Api;
 use super::booking::Booking;
 use super::event::Event;
+use super::history::HistoryEntry;
 use super::venue::{SeatingPlan, Venue};
 use crate::error::{Code, Fault};
 
@@ -17,6 +18,7 @@ pub const PAGE_SIZE_DEFAULT: u32 = 20;
 #[graphql(
     concrete(name = "EventConnection", params(Event)),
     concrete(name = "BookingConnection", params(Booking)),
+    concrete(name = "HistoryConnection", params(HistoryEntry)),
     concrete(name = "VenueConnection", params(Venue)),
     concrete(name = "SeatingPlanConnection", params(SeatingPlan))
 )]
@@ -35,6 +37,7 @@ where
 #[graphql(
     concrete(name = "EventEdge", params(Event)),
     concrete(name = "BookingEdge", params(Booking)),
+    concrete(name = "HistoryEdge", params(HistoryEntry)),
     concrete(name = "VenueEdge", params(Venue)),
     concrete(name = "SeatingPlanEdge", params(SeatingPlan))
 )]

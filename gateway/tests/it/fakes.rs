@@ -29,6 +29,7 @@ pub struct Script {
     pub availability: Mutex<HashMap<String, booking_pb::Availability>>,
     pub seat_states: Mutex<booking_pb::GetSeatStatesResponse>,
     pub bookings: Mutex<Vec<booking_pb::Booking>>,
+    pub history: Mutex<Vec<booking_pb::HistoryEntry>>,
     pub payments: Mutex<Vec<payment_pb::Payment>>,
     refusals: Mutex<HashMap<&'static str, Status>>,
     calls: Mutex<Vec<Call>>,
@@ -123,6 +124,10 @@ const BOOKING: AccessTable = &[
     ("ListBookings", EVERYBODY),
     ("BatchGetAvailability", EVERYBODY),
     ("GetSeatStates", EVERYBODY),
+    ("CheckIn", &[Role::Admin]),
+    ("ListTicketKeys", EVERYBODY),
+    ("ListBookingHistory", &[Role::Admin]),
+    ("ListSeatHistory", &[Role::Admin]),
 ];
 const PAYMENT: AccessTable = &[("BatchGetPayments", EVERYBODY)];
 

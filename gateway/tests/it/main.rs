@@ -13,4 +13,5 @@ mod queries;
 mod refusals;
 mod schema;
 mod seat_map;
+mod tickets;
 mod world;

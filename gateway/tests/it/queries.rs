@@ -32,8 +32,12 @@ async fn a_confirmed_booking_shows_its_tickets_with_their_seats() {
     let world = World::start().await;
     let mut confirmed = booking(5);
     confirmed.state = BookingState::Confirmed.into();
-    confirmed.tickets =
-        vec![Ticket { id: id(77), token: "signed".into(), item_id: confirmed.items[0].id.clone(), void: false }];
+    confirmed.tickets = vec![Ticket {
+        id: id(77),
+        token: "signed".into(),
+        item_id: confirmed.items[0].id.clone(),
+        ..Ticket::default()
+    }];
     world.script.bookings.lock().unwrap().push(confirmed);
 
     let answer = world

@@ -21,6 +21,8 @@ pub enum Answer {
         /// Stable code, for instance `CARD_DECLINED`.
         code: String,
     },
+    /// It was taken in, and its outcome is not known yet: the status will say.
+    Pending,
 }
 
 /// Why there is no answer. It never means that nothing happened.
@@ -48,6 +50,20 @@ pub enum Authorisation {
     },
 }
 
+/// What became of a refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundStatus {
+    /// Taken in, not done yet.
+    Pending,
+    /// The money went back.
+    Done,
+    /// It was taken in and failed; no money moved, and the same refund may be sent again.
+    Failed {
+        /// Stable code.
+        code: String,
+    },
+}
+
 /// What the provider knows about a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
@@ -57,8 +73,8 @@ pub struct Charge {
     pub captured: bool,
     /// Whether it was voided.
     pub voided: bool,
-    /// Refunds that are done.
-    pub refunds: Vec<RefundId>,
+    /// Refunds that were done or taken in.
+    pub refunds: Vec<(RefundId, RefundStatus)>,
 }
 
 /// Moves money. Every call is idempotent by our reference: the same call again does nothing and gives the same answer.
@@ -161,6 +177,9 @@ pub trait PaymentStore: Send + Sync {
 
     /// Payments that have waited longer than `patience` and were not nudged within it; at most 100.
     async fn overdue(&self, patience: Duration) -> Result<Vec<Overdue>, StoreError>;
+
+    /// How long ago the step was asked for whose outcome has been unknown the longest; `None` when all are known.
+    async fn oldest_unknown(&self) -> Result<Option<Duration>, StoreError>;
 
     /// Tells a payment's last fact once more and notes when.
     async fn tell_again(&self, id: PaymentId) -> Result<(), StoreError>;

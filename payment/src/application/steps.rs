@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::alarm;
-use super::ports::{Answer, Authorisation, Charge, Claim, PaymentStore, Provider, ProviderError, StoreError};
+use super::ports::{
+    Answer, Authorisation, Charge, Claim, PaymentStore, Provider, ProviderError, RefundStatus, StoreError,
+};
 use crate::domain::{Outcome, Patience, StepState, Work};
 
 /// Steps asked at once; each belongs to another payment.
@@ -137,6 +139,7 @@ impl StepWorker {
         match self.bounded(self.send(claim)).await {
             Ok(Answer::Done) => Outcome::Done,
             Ok(Answer::Refused { code }) => Outcome::Refused { code },
+            Ok(Answer::Pending) => undecided(),
             Err(error) => unknown(&error),
         }
     }
@@ -186,14 +189,22 @@ impl StepWorker {
 fn read_status(work: &Work, charge: &Charge) -> Option<Outcome> {
     match work {
         Work::Authorise { .. } => Some(match &charge.authorisation {
-            Authorisation::Pending => Outcome::Unknown { reason: "the provider is still deciding".into() },
+            Authorisation::Pending => undecided(),
             Authorisation::Approved => Outcome::Done,
             Authorisation::Declined { code } => Outcome::Refused { code: code.clone() },
         }),
         Work::Capture => charge.captured.then_some(Outcome::Done),
         Work::Void => charge.voided.then_some(Outcome::Done),
-        Work::Refund { refund } => charge.refunds.contains(refund).then_some(Outcome::Done),
+        Work::Refund { refund } => charge.refunds.iter().find(|(id, _)| id == refund).map(|(_, status)| match status {
+            RefundStatus::Pending => undecided(),
+            RefundStatus::Done => Outcome::Done,
+            RefundStatus::Failed { code } => Outcome::Refused { code: code.clone() },
+        }),
     }
+}
+
+fn undecided() -> Outcome {
+    Outcome::Unknown { reason: "the provider is still deciding".to_owned() }
 }
 
 fn unknown(error: &ProviderError) -> Outcome {
@@ -233,8 +244,20 @@ mod tests {
         for work in [Work::Capture, Work::Void, Work::Refund { refund }] {
             assert_eq!(read_status(&work, &approved), None, "{work:?}");
         }
-        let refunded = Charge { captured: true, refunds: vec![refund], ..approved };
+        let refunded = Charge { captured: true, refunds: vec![(refund, RefundStatus::Done)], ..approved };
         assert_eq!(read_status(&Work::Refund { refund }, &refunded), Some(Outcome::Done));
         assert_eq!(read_status(&Work::Refund { refund: RefundId::new() }, &refunded), None);
+    }
+    #[test]
+    fn a_refund_taken_in_stays_unknown_until_it_failed() {
+        let refund = RefundId::new();
+        let with = |status| Charge { refunds: vec![(refund, status)], ..charge(Authorisation::Approved) };
+        let failed = RefundStatus::Failed { code: "REFUND_FAILED".into() };
+
+        let pending = read_status(&Work::Refund { refund }, &with(RefundStatus::Pending));
+        let refused = read_status(&Work::Refund { refund }, &with(failed));
+
+        assert!(matches!(pending, Some(Outcome::Unknown { .. })));
+        assert_eq!(refused, Some(Outcome::Refused { code: "REFUND_FAILED".into() }));
     }
 }

@@ -102,6 +102,10 @@ impl PaymentStore for SqlStore {
         self.overdue_payments(patience).await
     }
 
+    async fn oldest_unknown(&self) -> Result<Option<Duration>, StoreError> {
+        self.oldest_unknown_step().await
+    }
+
     async fn tell_again(&self, id: PaymentId) -> Result<(), StoreError> {
         let transaction = self.db.begin().await?;
         let sql = format!("UPDATE payments SET nudged_at = {} WHERE id = $1", self.db.now_sql());

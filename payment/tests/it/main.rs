@@ -9,3 +9,4 @@ mod simulated;
 mod steps;
 mod store;
 mod support;
+mod tokens;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use common::ids::RefundId;
 use common::money::Money;
-use payment::application::ports::{Answer, Authorisation, Charge, Provider, ProviderError};
+use payment::application::ports::{Answer, Authorisation, Charge, Provider, ProviderError, RefundStatus};
 use payment::domain::Reference;
 
 /// What to answer to one call.
@@ -104,7 +104,10 @@ impl Provider for Scripted {
             Reply::NotFound => None,
             Reply::Pending => Some(charge(Authorisation::Pending)),
             Reply::Approved => Some(charge(Authorisation::Approved)),
-            Reply::Captured(refunds) => Some(Charge { captured: true, refunds, ..charge(Authorisation::Approved) }),
+            Reply::Captured(refunds) => {
+                let refunds = refunds.into_iter().map(|refund| (refund, RefundStatus::Done)).collect();
+                Some(Charge { captured: true, refunds, ..charge(Authorisation::Approved) })
+            }
             Reply::Declined(code) => Some(charge(Authorisation::Declined { code: code.to_owned() })),
             other @ (Reply::Yes | Reply::No(_) | Reply::Hang | Reply::Break) => panic!("{other:?} is no status"),
         })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use common::ids::{PaymentId, RefundId};
 use common::test_token::TestToken;
-use payment::application::ports::{Answer, Authorisation, Provider};
+use payment::application::ports::{Answer, Authorisation, Provider, RefundStatus};
 use payment::domain::{PaymentState, Reference};
 use payment::infrastructure::provider::simulated::SimulatedProvider;
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ async fn every_call_is_done_once_however_often_it_is_made() {
     assert_eq!(provider.authorise(&reference, eur(1), "tok_approve").await, Ok(refused("REFERENCE_MISMATCH")));
     let charge = provider.status(&reference).await.unwrap().unwrap();
     assert!(charge.captured && !charge.voided);
-    assert_eq!(charge.refunds, [refund]);
+    assert_eq!(charge.refunds, [(refund, RefundStatus::Done)]);
 }
 
 #[tokio::test]
@@ -141,15 +141,21 @@ async fn every_test_token_has_its_outcome(world: World) {
     let folder = tempfile::tempdir().unwrap();
     let running = world.work(Arc::new(open(&folder).await));
     let mut bookings = Vec::new();
-    for token in TestToken::ALL {
+    let numbered = [TestToken::ApproveAfter { seconds: 0 }, TestToken::RefundFails { times: 1 }];
+    for token in TestToken::PLAIN.into_iter().chain(numbered) {
         let (state, code) = match token {
-            TestToken::Approve | TestToken::TimeoutThenApproved => (PaymentState::Authorised, None),
+            TestToken::Approve
+            | TestToken::TimeoutThenApproved
+            | TestToken::ApproveAfter { .. }
+            | TestToken::CaptureFails
+            | TestToken::RefundFails { .. }
+            | TestToken::RefundPendingThenFailed => (PaymentState::Authorised, None),
             // Slower than the worker's patience here, and never recorded before it answers.
             TestToken::Slow => continue,
             TestToken::Decline | TestToken::TimeoutThenDeclined => (PaymentState::Declined, Some("CARD_DECLINED")),
             TestToken::InsufficientFunds => (PaymentState::Declined, Some("INSUFFICIENT_FUNDS")),
         };
-        bookings.push((world.requested(token.text()).await, state, code));
+        bookings.push((world.requested(&token.to_string()).await, state, code));
     }
     bookings.push((world.requested("tok_visa").await, PaymentState::Declined, Some("INVALID_TOKEN")));
 

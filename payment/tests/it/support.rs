@@ -149,7 +149,12 @@ impl World {
 
     /// A booking whose money was captured.
     pub async fn captured(&self, provider: Arc<dyn Provider>) -> BookingId {
-        let id = self.requested("tok_approve").await;
+        self.captured_with("tok_approve", provider).await
+    }
+
+    /// The same, paid with a token.
+    pub async fn captured_with(&self, token: &str, provider: Arc<dyn Provider>) -> BookingId {
+        let id = self.requested(token).await;
         let running = self.work(provider);
         self.until(id, PaymentState::Authorised).await;
         self.tell(id, &confirmed(id, 1)).await.unwrap();

@@ -47,7 +47,9 @@ pub enum TicketChange {
     Keep,
     /// One per item.
     Issue,
-    /// All of them become void.
+    /// All of them become void; refused when one was used.
+    VoidUnused,
+    /// All of them become void, used ones too.
     Void,
 }
 
@@ -105,7 +107,10 @@ impl Booking {
             | BookingState::Expired
             | BookingState::Released => ClaimChange::GiveBack,
         };
+        // Who has been let in has had what was paid for.
+        let by_customer = matches!(state, BookingState::Cancelled { cause: CancelCause::Customer, .. });
         let tickets = match self.state {
+            BookingState::Confirmed { .. } if by_customer => TicketChange::VoidUnused,
             BookingState::Confirmed { .. } => TicketChange::Void,
             BookingState::Held { .. }
             | BookingState::Paying { .. }

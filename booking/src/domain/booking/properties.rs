@@ -138,7 +138,9 @@ impl Life {
         match tickets {
             TicketChange::Keep => {}
             TicketChange::Issue => assert!(!std::mem::replace(&mut self.tickets, true), "tickets issued twice"),
-            TicketChange::Void => assert!(std::mem::replace(&mut self.tickets, false), "tickets voided twice"),
+            TicketChange::VoidUnused | TicketChange::Void => {
+                assert!(std::mem::replace(&mut self.tickets, false), "tickets voided twice")
+            }
         }
         for fact in &facts {
             self.check_fact(fact);

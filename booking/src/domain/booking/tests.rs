@@ -85,6 +85,7 @@ fn brief(decision: &Decision) -> String {
     let tickets = match decision.tickets {
         TicketChange::Keep => "",
         TicketChange::Issue => " issue",
+        TicketChange::VoidUnused => " void unused",
         TicketChange::Void => " void",
     };
     format!("{} {claims}{tickets} {facts:?}", decision.next.state.name())
@@ -152,7 +153,7 @@ fn cancelling_calls_a_confirmed_booking_off_alone() {
             "a booking in state HELD cannot be cancelled",
             "a booking in state PAYING cannot be cancelled",
             "a booking in state PAYING cannot be cancelled",
-            r#"CANCELLED give back void ["Cancelled", "RefundRequested"]"#,
+            r#"CANCELLED give back void unused ["Cancelled", "RefundRequested"]"#,
             "a booking in state CANCELLED cannot be cancelled",
             "a booking in state CANCELLED cannot be cancelled",
             "a booking in state EXPIRED cannot be cancelled",
@@ -353,7 +354,7 @@ fn a_total_of_zero_is_confirmed_at_once_and_refunded_with_nothing() {
 
     assert_eq!(brief(&confirmed), r#"CONFIRMED sell issue ["Confirmed"]"#);
     assert_eq!(confirmed.next.state, BookingState::Confirmed { attempt: 0 });
-    assert_eq!(brief(&cancelled), r#"CANCELLED give back void ["Cancelled"]"#);
+    assert_eq!(brief(&cancelled), r#"CANCELLED give back void unused ["Cancelled"]"#);
 }
 
 #[test]

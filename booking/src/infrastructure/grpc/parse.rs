@@ -76,6 +76,12 @@ pub(super) fn state_name(state: i32) -> Result<Option<&'static str>, Status> {
     }
 }
 
+/// A state by its stored name.
+pub(super) fn state_of(name: &str) -> Result<BookingState, DbErr> {
+    BookingState::from_str_name(&format!("BOOKING_STATE_{name}"))
+        .ok_or_else(|| DbErr::Custom(format!("broken row: history: state {name}")))
+}
+
 /// How many rows a page has.
 pub(super) fn page_size(wanted: u32) -> Result<u32, Status> {
     page::page_size(wanted).ok_or_else(|| invalid("page_size", "page_size must be 1 to 100"))

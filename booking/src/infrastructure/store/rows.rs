@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use common::clock::from_micros;
 use common::db::{Db, placeholders, rows_of_placeholders};
 use common::ids::{BookingId, ItemId, TicketId};
@@ -31,6 +32,17 @@ pub struct Ticket {
     pub token: String,
     /// No longer admits.
     pub void: bool,
+    /// When and where it admitted, once it has.
+    pub used: Option<TicketUse>,
+}
+
+/// A ticket's one check-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketUse {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The gate.
+    pub gate: String,
 }
 
 pub(super) const COLUMNS: &str = "id, event_id, customer_id, state, total_minor, currency, attempts, sold_attempt,
@@ -76,7 +88,7 @@ pub(super) async fn with_items(
     Ok(bookings)
 }
 
-fn item(row: &QueryResult, currency: Currency) -> Result<Item, DbErr> {
+pub(super) fn item(row: &QueryResult, currency: Currency) -> Result<Item, DbErr> {
     Ok(Item {
         id: row.try_get("", "id")?,
         seat_id: row.try_get("", "seat_id")?,
@@ -84,6 +96,25 @@ fn item(row: &QueryResult, currency: Currency) -> Result<Item, DbErr> {
         label: row.try_get("", "label")?,
         price: money(row.try_get("", "price_minor")?, currency)?,
     })
+}
+
+/// A ticket from its columns and its id, which other tables have too.
+pub(super) fn ticket(row: &QueryResult, id: TicketId) -> Result<Ticket, DbErr> {
+    let state: String = row.try_get("", "state")?;
+    Ok(Ticket {
+        id,
+        item_id: row.try_get("", "item_id")?,
+        token: row.try_get("", "token")?,
+        void: state == "void",
+        used: ticket_use(row)?,
+    })
+}
+
+/// Reads `used_at` and `used_gate`.
+pub(super) fn ticket_use(row: &QueryResult) -> Result<Option<TicketUse>, DbErr> {
+    let at: Option<i64> = row.try_get("", "used_at")?;
+    let gate: Option<String> = row.try_get("", "used_gate")?;
+    Ok(at.map(|at| TicketUse { at: from_micros(at), gate: gate.unwrap_or_default() }))
 }
 
 fn booking(row: &QueryResult) -> Result<Booking, DbErr> {
@@ -140,7 +171,7 @@ fn money(minor: i64, currency: Currency) -> Result<Money, DbErr> {
 }
 
 /// A row that breaks an invariant: an error of its own, not a panic.
-fn broken(place: &str, what: &str) -> DbErr {
+pub(super) fn broken(place: &str, what: &str) -> DbErr {
     DbErr::Custom(format!("broken row: {place}: {what}"))
 }
 
@@ -191,7 +222,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT t.id AS id, t.booking_id AS booking_id, t.item_id AS item_id, t.token AS token, t.state AS state
+            "SELECT t.id AS id, t.booking_id AS booking_id, t.item_id AS item_id, t.token AS token, t.state AS state,
+                t.used_at AS used_at, t.used_gate AS used_gate
              FROM tickets t JOIN booking_items i ON i.id = t.item_id
              WHERE t.booking_id IN ({}) ORDER BY t.booking_id, i.ordinal",
             placeholders(bookings.len(), 1)
@@ -199,13 +231,7 @@ impl Store {
         let ids: Vec<Value> = bookings.iter().map(|b| b.id.into()).collect();
         let mut tickets: HashMap<BookingId, Vec<Ticket>> = HashMap::new();
         for row in self.db.query(connection, sql, ids).await? {
-            let state: String = row.try_get("", "state")?;
-            tickets.entry(row.try_get("", "booking_id")?).or_default().push(Ticket {
-                id: row.try_get("", "id")?,
-                item_id: row.try_get("", "item_id")?,
-                token: row.try_get("", "token")?,
-                void: state == "void",
-            });
+            tickets.entry(row.try_get("", "booking_id")?).or_default().push(ticket(&row, row.try_get("", "id")?)?);
         }
         let stored = |booking: Booking| Stored { tickets: tickets.remove(&booking.id).unwrap_or_default(), booking };
         Ok(bookings.into_iter().map(stored).collect())

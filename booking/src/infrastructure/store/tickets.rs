@@ -5,7 +5,8 @@ use common::db::rows_of_placeholders;
 use common::ids::TicketId;
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
-use super::Store;
+use super::rows::{self, TicketUse};
+use super::{Store, WriteError};
 use crate::domain::booking::Booking;
 use crate::domain::ticket::TicketClaims;
 
@@ -48,17 +49,47 @@ impl Store {
         Ok(())
     }
 
-    /// Voids all tickets of a booking, each of them valid until now.
-    pub(super) async fn void_tickets(&self, transaction: &DatabaseTransaction, booking: &Booking) -> Result<(), DbErr> {
+    /// Voids all tickets of a booking, used ones too.
+    pub(super) async fn void_tickets(
+        &self,
+        transaction: &DatabaseTransaction,
+        booking: &Booking,
+    ) -> Result<(), WriteError> {
         let sql = "UPDATE tickets SET state = 'void' WHERE booking_id = $1 AND state = 'valid'";
+        self.all_voided(booking, self.db.execute(transaction, sql, [booking.id.into()]).await?)
+    }
+
+    /// Voids all tickets of a booking unless one was used. A check-in at the same moment comes wholly before or after: whichever
+    /// waits for the row sees what the other made of it.
+    pub(super) async fn void_unused_tickets(
+        &self,
+        transaction: &DatabaseTransaction,
+        booking: &Booking,
+    ) -> Result<(), WriteError> {
+        let sql = "UPDATE tickets SET state = 'void' WHERE booking_id = $1 AND state = 'valid' AND used_at IS NULL";
         let voided = self.db.execute(transaction, sql, [booking.id.into()]).await?;
-        if voided == booking.items.len() as u64 {
+        match self.first_use(transaction, booking).await? {
+            Some(used) => Err(WriteError::TicketUsed(used)),
+            None => self.all_voided(booking, voided),
+        }
+    }
+
+    async fn first_use(
+        &self,
+        transaction: &DatabaseTransaction,
+        booking: &Booking,
+    ) -> Result<Option<TicketUse>, DbErr> {
+        let sql = "SELECT used_at, used_gate FROM tickets WHERE booking_id = $1 AND used_at IS NOT NULL
+            ORDER BY used_at LIMIT 1";
+        let rows = self.db.query(transaction, sql, [booking.id.into()]).await?;
+        rows.first().map_or(Ok(None), rows::ticket_use)
+    }
+
+    fn all_voided(&self, booking: &Booking, voided: u64) -> Result<(), WriteError> {
+        let (id, items) = (booking.id, booking.items.len());
+        if voided == items as u64 {
             return Ok(());
         }
-        Err(DbErr::Custom(format!(
-            "booking {} has {voided} valid tickets for {} items",
-            booking.id,
-            booking.items.len()
-        )))
+        Err(DbErr::Custom(format!("booking {id} has {voided} valid tickets for {items} items")).into())
     }
 }

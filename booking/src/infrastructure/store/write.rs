@@ -5,6 +5,7 @@ use common::history::{self, Transition};
 use common::ids::BookingId;
 use sea_orm::{DatabaseTransaction, DbErr};
 
+use super::rows::TicketUse;
 use super::{Store, claims};
 use crate::domain::booking::{Booking, BookingFact, BookingState, ClaimChange, Decision, TicketChange};
 use crate::infrastructure::wire;
@@ -15,6 +16,9 @@ pub enum WriteError {
     /// Claims the booking should own are another's.
     #[error("booking {0} does not own all its claims")]
     ClaimsLost(BookingId),
+    /// A ticket that should be void for its customer was used.
+    #[error("a ticket was checked in at {}", .0.at)]
+    TicketUsed(TicketUse),
     /// The database's fault.
     #[error("the database failed")]
     Db(#[from] DbErr),
@@ -45,6 +49,7 @@ impl Store {
         match tickets {
             TicketChange::Keep => {}
             TicketChange::Issue => self.issue_tickets(transaction, &next, because.now).await?,
+            TicketChange::VoidUnused => self.void_unused_tickets(transaction, before).await?,
             TicketChange::Void => self.void_tickets(transaction, before).await?,
         }
         self.tell(transaction, &mut next, &facts, because.now).await?;

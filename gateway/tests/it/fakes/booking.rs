@@ -47,4 +47,26 @@ fake! { BookingService in pb {
     };
     ensure_offer(EnsureOfferRequest) -> EnsureOfferResponse: |_, _| unused();
     stop_selling(StopSellingRequest) -> StopSellingResponse: |_, _| unused();
+    check_in(CheckInRequest) -> CheckInResponse: |script, request| {
+        let bookings = script.bookings.lock().unwrap();
+        let ticket = |booking: &pb::Booking| booking.tickets.iter().find(|t| t.token == request.token).cloned();
+        let found = bookings.iter().find_map(|booking| Some((ticket(booking)?, booking.items.first().cloned())));
+        let (ticket, item) = found.ok_or_else(|| Status::internal("not scripted"))?;
+        Ok(pb::CheckInResponse { ticket: Some(ticket), item, ..Default::default() })
+    };
+    list_ticket_keys(ListTicketKeysRequest) -> ListTicketKeysResponse: |_, _| {
+        let key = |key_id| pb::TicketKey { key_id, public_key: vec![0xfb; 32].into() };
+        Ok(pb::ListTicketKeysResponse { keys: vec![key(1), key(2)] })
+    };
+    list_booking_history(ListBookingHistoryRequest) -> ListBookingHistoryResponse: |script, request| {
+        find(script, &request.booking_id)?;
+        let (entries, tokens, has_more) =
+            page(&script.history.lock().unwrap(), request.page_size, &request.page_token)?;
+        Ok(pb::ListBookingHistoryResponse { entries, tokens, has_more })
+    };
+    list_seat_history(ListSeatHistoryRequest) -> ListSeatHistoryResponse: |script, request| {
+        let (entries, tokens, has_more) =
+            page(&script.history.lock().unwrap(), request.page_size, &request.page_token)?;
+        Ok(pb::ListSeatHistoryResponse { entries, tokens, has_more })
+    };
 } }

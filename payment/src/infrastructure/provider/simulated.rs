@@ -14,7 +14,7 @@ use sea_orm::DbErr;
 
 use crate::application::ports::{Answer, Authorisation, Charge, Provider, ProviderError};
 use crate::domain::Reference;
-use ledger::{ChargeRow, ChargeState, Ledger};
+use ledger::{ChargeRow, ChargeState, Ledger, Verdict};
 
 mod ledger;
 mod migrations;
@@ -37,29 +37,49 @@ impl SimulatedProvider {
     /// # Errors
     /// The database cannot be opened or migrated.
     pub async fn open(database_url: &str) -> Result<Self, DbErr> {
-        let db = Db::connect(database_url, CONNECTIONS).await?;
+        Self::over(Db::connect(database_url, CONNECTIONS).await?).await
+    }
+
+    /// Keeps the ledger in an open database, whose clock is the provider's own.
+    ///
+    /// # Errors
+    /// The database cannot be migrated.
+    pub async fn over(db: Db) -> Result<Self, DbErr> {
         migrations::run(&db).await?;
         Ok(Self { ledger: Ledger::new(db) })
     }
 }
 
-/// What a token makes the provider do.
+/// What a token makes of an authorisation. Captures and refunds read the token of their charge in the ledger.
 struct Script {
     before: Duration,
-    verdict: Result<(), &'static str>,
+    verdict: Verdict,
     after: Duration,
 }
 
 impl Script {
     fn of(token: &str) -> Self {
-        let now = |verdict| Self { before: Duration::ZERO, verdict, after: Duration::ZERO };
+        let now = |outcome| Self {
+            before: Duration::ZERO,
+            verdict: Verdict { outcome, known_after: Duration::ZERO },
+            after: Duration::ZERO,
+        };
         match TestToken::parse(token) {
-            Some(TestToken::Approve) => now(Ok(())),
+            Some(
+                TestToken::Approve
+                | TestToken::CaptureFails
+                | TestToken::RefundFails { .. }
+                | TestToken::RefundPendingThenFailed,
+            ) => now(Ok(())),
             Some(TestToken::Decline) => now(Err("CARD_DECLINED")),
             Some(TestToken::InsufficientFunds) => now(Err("INSUFFICIENT_FUNDS")),
             Some(TestToken::Slow) => Self { before: SLOW, ..now(Ok(())) },
             Some(TestToken::TimeoutThenApproved) => Self { after: HANG, ..now(Ok(())) },
             Some(TestToken::TimeoutThenDeclined) => Self { after: HANG, ..now(Err("CARD_DECLINED")) },
+            Some(TestToken::ApproveAfter { seconds }) => {
+                let known_after = Duration::from_secs(seconds.into());
+                Self { verdict: Verdict { outcome: Ok(()), known_after }, ..now(Ok(())) }
+            }
             None => now(Err("INVALID_TOKEN")),
         }
     }
@@ -73,21 +93,21 @@ impl Provider for SimulatedProvider {
         }
         let script = Script::of(token);
         tokio::time::sleep(script.before).await;
-        let charge = self.ledger.authorise(reference, amount, token, script.verdict).await.map_err(unreachable)?;
+        let charge = self.ledger.authorise(reference, amount, token, &script.verdict).await.map_err(unreachable)?;
         tokio::time::sleep(script.after).await;
         Ok(known_answer(&charge, amount))
     }
 
     async fn capture(&self, reference: &Reference, amount: Money) -> Result<Answer, ProviderError> {
-        self.ledger.capture(reference, amount).await.map(answer).map_err(unreachable)
+        self.ledger.capture(reference, amount).await.map_err(unreachable)
     }
 
     async fn void(&self, reference: &Reference) -> Result<Answer, ProviderError> {
-        self.ledger.void(reference).await.map(answer).map_err(unreachable)
+        self.ledger.void(reference).await.map_err(unreachable)
     }
 
     async fn refund(&self, reference: &Reference, refund: RefundId, amount: Money) -> Result<Answer, ProviderError> {
-        self.ledger.refund(reference, refund, amount).await.map(answer).map_err(unreachable)
+        self.ledger.refund(reference, refund, amount).await.map_err(unreachable)
     }
 
     async fn status(&self, reference: &Reference) -> Result<Option<Charge>, ProviderError> {
@@ -98,6 +118,7 @@ impl Provider for SimulatedProvider {
         Ok(Some(Charge {
             authorisation: match charge.decline_code {
                 Some(code) => Authorisation::Declined { code },
+                None if charge.pending => Authorisation::Pending,
                 None => Authorisation::Approved,
             },
             captured: charge.state == ChargeState::Captured,
@@ -111,15 +132,9 @@ impl Provider for SimulatedProvider {
 fn known_answer(charge: &ChargeRow, amount: Money) -> Answer {
     match &charge.decline_code {
         Some(code) => Answer::Refused { code: code.clone() },
+        None if charge.amount == Some(amount) && charge.pending => Answer::Pending,
         None if charge.amount == Some(amount) => Answer::Done,
         None => Answer::Refused { code: "REFERENCE_MISMATCH".to_owned() },
-    }
-}
-
-fn answer(outcome: Result<(), &'static str>) -> Answer {
-    match outcome {
-        Ok(()) => Answer::Done,
-        Err(code) => Answer::Refused { code: code.to_owned() },
     }
 }
 

@@ -86,6 +86,16 @@ impl SqlStore {
         };
         rows.iter().map(read).collect()
     }
+
+    pub(super) async fn oldest_unknown_step(&self) -> Result<Option<Duration>, StoreError> {
+        let sql = format!(
+            "SELECT {} - min(created_at) AS age FROM provider_steps WHERE state = 'unknown'",
+            self.db.now_sql()
+        );
+        let rows = self.db.query(self.db.reader(), sql, []).await?;
+        let age: Option<i64> = rows.first().map(|row| row.try_get("", "age")).transpose()?.flatten();
+        Ok(age.map(|age| Duration::from_micros(age.try_into().unwrap_or(0))))
+    }
 }
 
 fn claim(row: &QueryResult) -> Result<Claim, StoreError> {

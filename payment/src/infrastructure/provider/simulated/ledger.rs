@@ -1,17 +1,30 @@
 //! The simulated provider's ledger: every effect commits once per reference, whoever asks and however often.
 
-use common::db::Db;
-use common::ids::RefundId;
-use common::money::{Currency, Money};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
+use std::time::Duration;
 
+use common::db::Db;
+use common::money::Money;
+use common::test_token::TestToken;
+use sea_orm::{DatabaseTransaction, DbErr};
+
+use crate::application::ports::Answer;
 use crate::domain::Reference;
+
+mod refunds;
+mod rows;
 
 /// Code for an authorisation that arrives after its void.
 const VOIDED: &str = "VOIDED";
+/// Code for a capture that its token makes fail.
+const CAPTURE_REFUSED: &str = "CAPTURE_REFUSED";
 
-/// An effect, or the code of its refusal.
-pub type Outcome = Result<(), &'static str>;
+/// What is decided about a reference seen for the first time.
+pub struct Verdict {
+    /// Approved, or the code of the decline.
+    pub outcome: Result<(), &'static str>,
+    /// How long nobody is told.
+    pub known_after: Duration,
+}
 
 /// Where a charge stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +66,12 @@ pub struct ChargeRow {
     pub decline_code: Option<String>,
     /// What was asked for; `None` when only a void was ever seen.
     pub amount: Option<Money>,
+    /// Whether its authorisation is still being decided.
+    pub pending: bool,
+    token: Option<TestToken>,
     captured_minor: i64,
     refunded_minor: i64,
+    refund_refusals: i64,
 }
 
 /// The ledger.
@@ -73,27 +90,21 @@ impl Ledger {
         self.read(self.db.reader(), reference, "").await
     }
 
-    /// Refunds done for a reference.
-    pub async fn refunds(&self, reference: &Reference) -> Result<Vec<RefundId>, DbErr> {
-        let sql = "SELECT refund_id FROM provider_refunds WHERE reference = $1 ORDER BY refund_id";
-        let rows = self.db.query(self.db.reader(), sql, [reference.as_str().into()]).await?;
-        rows.iter().map(|row| row.try_get("", "refund_id")).collect()
-    }
-
     /// Records a verdict, unless the reference is known already; what then stands is returned.
     pub async fn authorise(
         &self,
         reference: &Reference,
         amount: Money,
         token: &str,
-        verdict: Outcome,
+        verdict: &Verdict,
     ) -> Result<ChargeRow, DbErr> {
-        let (state, kind) = match verdict {
+        let (state, kind) = match verdict.outcome {
             Ok(()) => (ChargeState::Approved, "authorise"),
             Err(_) => (ChargeState::Declined, "decline"),
         };
         let transaction = self.db.begin().await?;
-        let charge = NewCharge { state, decline_code: verdict.err(), amount: Some(amount), token };
+        let (decline_code, known_after) = (verdict.outcome.err(), verdict.known_after);
+        let charge = NewCharge { state, decline_code, amount: Some(amount), token, known_after };
         if self.insert(&transaction, reference, &charge).await? {
             self.enter(&transaction, reference, kind, None, amount).await?;
         }
@@ -103,169 +114,72 @@ impl Ledger {
     }
 
     /// Takes the held money; what is not taken is let go.
-    pub async fn capture(&self, reference: &Reference, amount: Money) -> Result<Outcome, DbErr> {
+    pub async fn capture(&self, reference: &Reference, amount: Money) -> Result<Answer, DbErr> {
         let transaction = self.db.begin().await?;
         let Some(charge) = self.read(&transaction, reference, self.db.for_update()).await? else {
-            return Ok(Err("NOT_AUTHORISED"));
+            return Ok(refused("NOT_AUTHORISED"));
         };
+        let fails = charge.token == Some(TestToken::CaptureFails);
         match charge.state {
-            ChargeState::Captured if charge.captured_minor == amount.amount_minor() => return Ok(Ok(())),
-            ChargeState::Captured => return Ok(Err("ALREADY_CAPTURED")),
-            ChargeState::Declined | ChargeState::Voided => return Ok(Err("NOT_AUTHORISED")),
+            ChargeState::Captured if charge.captured_minor == amount.amount_minor() => return Ok(Answer::Done),
+            ChargeState::Captured => return Ok(refused("ALREADY_CAPTURED")),
+            ChargeState::Voided if fails => return Ok(refused(CAPTURE_REFUSED)),
+            ChargeState::Declined | ChargeState::Voided => return Ok(refused("NOT_AUTHORISED")),
+            ChargeState::Approved if charge.pending => return Ok(Answer::Pending),
             ChargeState::Approved => {}
         }
-        let Some(rest) = charge.amount.and_then(|held| held.checked_sub(amount).ok()) else {
-            return Ok(Err("AMOUNT_MISMATCH"));
+        let Some((held, rest)) = charge.amount.and_then(|held| Some((held, held.checked_sub(amount).ok()?))) else {
+            return Ok(refused("AMOUNT_MISMATCH"));
         };
+        if fails {
+            self.let_go(&transaction, reference, held).await?;
+            transaction.commit().await?;
+            return Ok(refused(CAPTURE_REFUSED));
+        }
         let sql = "captured_minor = $2, voided_minor = $3, state = 'captured'";
         self.update(&transaction, reference, sql, [amount.amount_minor(), rest.amount_minor()]).await?;
         self.enter(&transaction, reference, "capture", None, amount).await?;
         transaction.commit().await?;
-        Ok(Ok(()))
+        Ok(Answer::Done)
     }
 
     /// Lets held money go, and sees to it that a reference never seen will never be held.
-    pub async fn void(&self, reference: &Reference) -> Result<Outcome, DbErr> {
+    pub async fn void(&self, reference: &Reference) -> Result<Answer, DbErr> {
         let transaction = self.db.begin().await?;
-        let never = NewCharge { state: ChargeState::Voided, decline_code: Some(VOIDED), amount: None, token: "" };
+        let never = NewCharge {
+            state: ChargeState::Voided,
+            decline_code: Some(VOIDED),
+            amount: None,
+            token: "",
+            known_after: Duration::ZERO,
+        };
         if self.insert(&transaction, reference, &never).await? {
             transaction.commit().await?;
-            return Ok(Ok(()));
+            return Ok(Answer::Done);
         }
         let Some(charge) = self.read(&transaction, reference, self.db.for_update()).await? else {
             return Err(DbErr::RecordNotFound(format!("charge {reference}")));
         };
         match (charge.state, charge.amount) {
-            (ChargeState::Captured, _) => return Ok(Err("ALREADY_CAPTURED")),
-            (ChargeState::Declined | ChargeState::Voided, _) | (ChargeState::Approved, None) => return Ok(Ok(())),
+            (ChargeState::Captured, _) => return Ok(refused("ALREADY_CAPTURED")),
+            (ChargeState::Declined | ChargeState::Voided, _) | (ChargeState::Approved, None) => {
+                return Ok(Answer::Done);
+            }
             (ChargeState::Approved, Some(held)) => {
-                let sql = "captured_minor = $2, voided_minor = $3, state = 'voided'";
-                self.update(&transaction, reference, sql, [0, held.amount_minor()]).await?;
-                self.enter(&transaction, reference, "void", None, held).await?;
+                self.let_go(&transaction, reference, held).await?;
+                if charge.pending {
+                    self.update(&transaction, reference, "decline_code = 'VOIDED', known_at = 0", []).await?;
+                }
             }
         }
         transaction.commit().await?;
-        Ok(Ok(()))
+        Ok(Answer::Done)
     }
 
-    /// Gives captured money back, once per refund id.
-    pub async fn refund(&self, reference: &Reference, refund: RefundId, amount: Money) -> Result<Outcome, DbErr> {
-        let transaction = self.db.begin().await?;
-        let Some(charge) = self.read(&transaction, reference, self.db.for_update()).await? else {
-            return Ok(Err("NOT_CAPTURED"));
-        };
-        if charge.state != ChargeState::Captured {
-            return Ok(Err("NOT_CAPTURED"));
-        }
-        if let Some(known) = self.refunded(&transaction, refund).await? {
-            return Ok(if known == amount.amount_minor() { Ok(()) } else { Err("REFUND_MISMATCH") });
-        }
-        let same_currency = charge.amount.is_some_and(|held| held.currency() == amount.currency());
-        let refunded = charge.refunded_minor.saturating_add(amount.amount_minor());
-        if !same_currency || amount.is_zero() || refunded > charge.captured_minor {
-            return Ok(Err("REFUND_EXCEEDS"));
-        }
-        let sql = format!(
-            "INSERT INTO provider_refunds (refund_id, reference, amount_minor, currency, created_at)
-             VALUES ($1, $2, $3, $4, {})",
-            self.db.now_sql()
-        );
-        let values: [Value; 4] =
-            [refund.into(), reference.as_str().into(), amount.amount_minor().into(), amount.currency().code().into()];
-        self.db.execute(&transaction, sql, values).await?;
-        self.update(&transaction, reference, "refunded_minor = $2", [refunded]).await?;
-        self.enter(&transaction, reference, "refund", Some(refund), amount).await?;
-        transaction.commit().await?;
-        Ok(Ok(()))
-    }
-
-    async fn refunded(&self, transaction: &DatabaseTransaction, refund: RefundId) -> Result<Option<i64>, DbErr> {
-        let sql = "SELECT amount_minor FROM provider_refunds WHERE refund_id = $1";
-        let rows = self.db.query(transaction, sql, [refund.into()]).await?;
-        rows.first().map(|row| row.try_get("", "amount_minor")).transpose()
-    }
-
-    async fn read(
-        &self,
-        connection: &impl ConnectionTrait,
-        reference: &Reference,
-        lock: &str,
-    ) -> Result<Option<ChargeRow>, DbErr> {
-        let sql = format!("SELECT * FROM provider_charges WHERE reference = $1{lock}");
-        let rows = self.db.query(connection, sql, [reference.as_str().into()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let (state, currency): (String, String) = (row.try_get("", "state")?, row.try_get("", "currency")?);
-        let amount_minor: i64 = row.try_get("", "amount_minor")?;
-        let amount = Currency::parse(&currency).ok().and_then(|currency| Money::new(amount_minor, currency).ok());
-        Ok(Some(ChargeRow {
-            state: ChargeState::parse(&state)?,
-            decline_code: row.try_get("", "decline_code")?,
-            amount,
-            captured_minor: row.try_get("", "captured_minor")?,
-            refunded_minor: row.try_get("", "refunded_minor")?,
-        }))
-    }
-
-    /// Inserts a charge; false when the reference is known.
-    async fn insert(
-        &self,
-        transaction: &DatabaseTransaction,
-        reference: &Reference,
-        charge: &NewCharge<'_>,
-    ) -> Result<bool, DbErr> {
-        let sql = format!(
-            "INSERT INTO provider_charges (reference, token, state, decline_code, amount_minor, currency, captured_minor,
-                voided_minor, refunded_minor, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, {now}, {now}) ON CONFLICT (reference) DO NOTHING",
-            now = self.db.now_sql()
-        );
-        let values: [Value; 6] = [
-            reference.as_str().into(),
-            charge.token.into(),
-            charge.state.word().into(),
-            charge.decline_code.map(str::to_owned).into(),
-            charge.amount.map_or(0, Money::amount_minor).into(),
-            charge.amount.map_or("", |amount| amount.currency().code()).into(),
-        ];
-        Ok(self.db.execute(transaction, sql, values).await? == 1)
-    }
-
-    async fn update<const N: usize>(
-        &self,
-        transaction: &DatabaseTransaction,
-        reference: &Reference,
-        set: &str,
-        amounts: [i64; N],
-    ) -> Result<(), DbErr> {
-        let now = self.db.now_sql();
-        let sql = format!("UPDATE provider_charges SET {set}, updated_at = {now} WHERE reference = $1");
-        let values = std::iter::once(reference.as_str().into()).chain(amounts.map(Value::from));
-        self.db.execute(transaction, sql, values).await?;
-        Ok(())
-    }
-
-    async fn enter(
-        &self,
-        transaction: &DatabaseTransaction,
-        reference: &Reference,
-        kind: &str,
-        refund: Option<RefundId>,
-        amount: Money,
-    ) -> Result<(), DbErr> {
-        let sql = format!(
-            "INSERT INTO provider_entries (reference, kind, refund_id, amount_minor, currency, at)
-             VALUES ($1, $2, $3, $4, $5, {})",
-            self.db.now_sql()
-        );
-        let values: [Value; 5] = [
-            reference.as_str().into(),
-            kind.into(),
-            refund.map(|refund| refund.0).into(),
-            amount.amount_minor().into(),
-            amount.currency().code().into(),
-        ];
-        self.db.execute(transaction, sql, values).await?;
-        Ok(())
+    async fn let_go(&self, transaction: &DatabaseTransaction, reference: &Reference, held: Money) -> Result<(), DbErr> {
+        let sql = "captured_minor = 0, voided_minor = $2, state = 'voided'";
+        self.update(transaction, reference, sql, [held.amount_minor()]).await?;
+        self.enter(transaction, reference, "void", None, held).await
     }
 }
 
@@ -275,4 +189,13 @@ struct NewCharge<'a> {
     decline_code: Option<&'static str>,
     amount: Option<Money>,
     token: &'a str,
+    known_after: Duration,
+}
+
+fn refused(code: &str) -> Answer {
+    Answer::Refused { code: code.to_owned() }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -14,7 +14,7 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(CreateLedger)]
+        vec![Box::new(CreateLedger), Box::new(AddDelays)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -36,6 +36,36 @@ impl MigrationTrait for CreateLedger {
         tables::run(manager, STATEMENTS).await
     }
 }
+
+struct AddDelays;
+
+impl MigrationName for AddDelays {
+    fn name(&self) -> &str {
+        "m20261123_140000_add_delays"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for AddDelays {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        tables::run(manager, DELAYS).await
+    }
+}
+
+const DELAYS: &[&str] = &[
+    // Until then an authorisation is being decided, whatever stands in `state`.
+    "ALTER TABLE provider_charges ADD COLUMN known_at bigint NOT NULL DEFAULT 0",
+    // Refund calls refused so far because the token says so.
+    "ALTER TABLE provider_charges ADD COLUMN refund_refusals bigint NOT NULL DEFAULT 0",
+    // Refunds taken in that fail at `fails_at`; one that is done afterwards is in `provider_refunds` too.
+    "CREATE TABLE provider_pending_refunds (
+        refund_id uuid PRIMARY KEY,
+        reference text NOT NULL REFERENCES provider_charges (reference),
+        fails_at bigint NOT NULL
+    )",
+    // Serves the refunds of one reference.
+    "CREATE INDEX provider_pending_refunds_reference ON provider_pending_refunds (reference)",
+];
 
 const STATEMENTS: &[&str] = &[
     // One row per reference ever seen. `amount_minor` is what was asked for; what was authorised is that amount unless

@@ -1,0 +1,72 @@
+//! A gate lets somebody in: verify the signature, then use the ticket, once.
+
+use std::collections::HashMap;
+
+use common::auth::Principal;
+use common::error::{ErrorKind, Refusal};
+use common::requests::is_request_id;
+use sea_orm::DbErr;
+use tracing::instrument;
+
+use crate::infrastructure::store::{CheckInError, CheckedIn, Store, TicketUse, instant};
+use crate::infrastructure::ticket_key;
+
+/// Longest name of a gate, in characters.
+const GATE_MAX: usize = 64;
+
+/// Uses the ticket of a token.
+#[instrument(name = "booking.check_in", skip_all, fields(gate))]
+pub async fn check_in(store: &Store, who: &Principal, token: &str, gate: &str) -> Result<CheckedIn, CheckInError> {
+    if !is_request_id(gate) || gate.chars().count() > GATE_MAX {
+        return Err(CheckInError::InvalidGate);
+    }
+    let keys = store.ticket_keys().await?;
+    let claims = ticket_key::verified(token, &keys).ok_or(CheckInError::Unknown)?;
+    let checked_in = store.check_in(&claims, gate).await?;
+    let (ticket, actor) = (claims.ticket_id, &who.subject);
+    tracing::info!(ticket.id = %ticket, gate, actor, "ticket {ticket} checked in");
+    Ok(checked_in)
+}
+
+/// What machines are told of the first check-in.
+pub(super) fn first_use(used: &TicketUse) -> HashMap<String, String> {
+    HashMap::from([("used_at".to_owned(), instant(used.at)), ("used_gate".to_owned(), used.gate.clone())])
+}
+
+impl Refusal for CheckInError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unknown => ErrorKind::NotFound,
+            Self::Void | Self::AlreadyCheckedIn(_) => ErrorKind::FailedPrecondition,
+            Self::InvalidGate => ErrorKind::InvalidInput,
+            Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
+            Self::Db(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown => "NOT_FOUND",
+            Self::Void => "INVALID_STATE",
+            Self::AlreadyCheckedIn(_) => "ALREADY_CHECKED_IN",
+            Self::InvalidGate => "INVALID_INPUT",
+            Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
+            Self::Db(_) => "INTERNAL",
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::Unknown | Self::Void | Self::AlreadyCheckedIn(_) => Some("token".into()),
+            Self::InvalidGate => Some("gate".into()),
+            Self::Db(_) => None,
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        match self {
+            Self::AlreadyCheckedIn(used) => first_use(used),
+            Self::Unknown | Self::Void | Self::InvalidGate | Self::Db(_) => HashMap::new(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Facts from the outbox over Kafka into the inbox, on a cluster that is well.
+
+use std::sync::atomic::Ordering;
+
+use common::outbox::partition_of;
+use common::testing::TestDb;
+use uuid::Uuid;
+
+use crate::cluster::Cluster;
+use crate::world::{World, fact};
+
+#[tokio::test]
+async fn facts_take_effect_once_and_in_order_also_when_told_again() {
+    let cluster = Cluster::met().await;
+    let mut world = World::on(TestDb::sqlite().await, &cluster.brokers, cluster.lasting_topic("flow")).await;
+    world.run();
+    let aggregates: Vec<Uuid> = (0..6).map(|_| Uuid::now_v7()).collect();
+
+    for sequence in [1, 3, 5] {
+        for aggregate in &aggregates {
+            world.tell(&[fact(*aggregate, sequence, "x"), fact(*aggregate, sequence + 1, "x")]).await;
+        }
+    }
+    for aggregate in &aggregates {
+        world.until_effects(*aggregate, &[1, 2, 3, 4, 5, 6]).await;
+    }
+    world.read_to_end().await;
+    world.outbox.tell_last_again(world.db.writer(), aggregates[0]).await.unwrap();
+    world.outbox.wake();
+    world.read_to_end().await;
+
+    assert_eq!(world.effects.calls.load(Ordering::SeqCst), 36);
+    let log = world.log(partition_of(aggregates[0])).await;
+    let told = log.iter().filter(|r| r.key.as_deref() == Some(aggregates[0].to_string().as_bytes()));
+    assert_eq!(told.count(), 7, "once more than facts");
+    world.halt().await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_it_stopped() {
+    let cluster = Cluster::met().await;
+    let mut world = World::on(TestDb::sqlite().await, &cluster.brokers, cluster.lasting_topic("restart")).await;
+    world.run();
+    let aggregate = Uuid::now_v7();
+    world.tell(&[fact(aggregate, 1, "x")]).await;
+    world.until_effects(aggregate, &[1]).await;
+    world.halt().await;
+
+    world.tell(&[fact(aggregate, 2, "x")]).await;
+    world.run();
+
+    world.until_effects(aggregate, &[1, 2]).await;
+    world.read_to_end().await;
+    assert_eq!(world.log(partition_of(aggregate)).await.len(), 2);
+    assert_eq!(world.offset(partition_of(aggregate)).await.unwrap().incarnation, 1);
+    world.halt().await;
+}
