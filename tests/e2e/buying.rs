@@ -3,14 +3,11 @@
 use common::auth::Role;
 use serde_json::json;
 
-use crate::client::{SAGA, Shop, assert_audit_clean};
-use crate::harness::{Product, eventually};
+use crate::client::{Shop, assert_audit_clean};
 
 #[tokio::test]
 async fn an_approved_payment_confirms_with_a_ticket_per_seat() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
 
     let held = shop.hold("alice", &event, &seats, "hold-1").await.unwrap();
@@ -24,27 +21,18 @@ async fn an_approved_payment_confirms_with_a_ticket_per_seat() {
     let statuses = shop.seats(&event).await;
     let sold = statuses.iter().filter(|seat| seats.contains(&seat.id) && seat.status == "SOLD").count();
     assert_eq!(sold, 2);
-    eventually("capture", SAGA, async || {
-        (shop.booking("alice", &id).await["payment"]["state"] == "CAPTURED").then_some(())
-    })
-    .await;
+    shop.until_payment("alice", &id, "CAPTURED").await;
     assert_audit_clean(&product);
 }
 
 #[tokio::test]
 async fn a_decline_leads_back_to_the_hold_and_a_second_attempt_succeeds() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await[..1].to_vec();
     let id = shop.hold("alice", &event, &seats, "hold").await.unwrap().id();
 
     shop.pay("alice", &id, "tok_decline", "pay-1").await.unwrap().id();
-    let declined = eventually("decline", SAGA, async || {
-        let booking = shop.booking("alice", &id).await;
-        (booking["state"] == "HELD").then_some(booking)
-    })
-    .await;
+    let declined = shop.until("alice", &id, "HELD").await;
     assert_eq!(declined["payment"]["declineCode"], "CARD_DECLINED");
     shop.pay("alice", &id, "tok_approve", "pay-2").await.unwrap().id();
     shop.until("alice", &id, "CONFIRMED").await;
@@ -54,9 +42,7 @@ async fn a_decline_leads_back_to_the_hold_and_a_second_attempt_succeeds() {
 
 #[tokio::test]
 async fn every_test_token_does_what_the_readme_says() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await;
     let cases = [
         ("tok_approve", "CONFIRMED"),
@@ -88,9 +74,7 @@ async fn every_test_token_does_what_the_readme_says() {
 
 #[tokio::test]
 async fn the_second_customer_is_told_which_seats_are_taken() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (_product, shop, event) = Shop::open(&[]).await;
     let free = shop.free_seats(&event).await;
     shop.hold("alice", &event, &free[..2], "hold").await.unwrap().id();
 
@@ -103,9 +87,7 @@ async fn the_second_customer_is_told_which_seats_are_taken() {
 
 #[tokio::test]
 async fn a_lapsed_hold_reads_expired_and_its_seats_sell_again() {
-    let product = Product::start_with(&[], &[("EVENTIX_BOOKING__HOLD", "2s")]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[("EVENTIX_BOOKING__HOLD", "2s")]).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
     let id = shop.hold("alice", &event, &seats, "hold").await.unwrap().id();
 
@@ -120,9 +102,7 @@ async fn a_lapsed_hold_reads_expired_and_its_seats_sell_again() {
 
 #[tokio::test]
 async fn cancelling_refunds_in_full_and_frees_the_seats() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
     let id = shop.hold("alice", &event, &seats, "hold").await.unwrap().id();
     shop.pay("alice", &id, "tok_approve", "pay").await.unwrap().id();
@@ -130,10 +110,7 @@ async fn cancelling_refunds_in_full_and_frees_the_seats() {
 
     let cancelled = shop.cancel("alice", &id, "cancel").await.unwrap();
     assert_eq!(cancelled.booking["state"], "CANCELLED");
-    eventually("refund", SAGA, async || {
-        (shop.booking("alice", &id).await["payment"]["state"] == "REFUNDED").then_some(())
-    })
-    .await;
+    shop.until_payment("alice", &id, "REFUNDED").await;
     let again = shop.hold("bob", &event, &seats, "hold").await.unwrap();
 
     assert_eq!(again.booking["state"], "HELD");
@@ -142,9 +119,7 @@ async fn cancelling_refunds_in_full_and_frees_the_seats() {
 
 #[tokio::test]
 async fn cancelling_an_event_ends_its_bookings_and_refunds_them() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let free = shop.free_seats(&event).await;
     let sold = shop.hold("alice", &event, &free[..1], "hold").await.unwrap().id();
     shop.pay("alice", &sold, "tok_approve", "pay").await.unwrap().id();
@@ -159,18 +134,13 @@ async fn cancelling_an_event_ends_its_bookings_and_refunds_them() {
 
     shop.until("alice", &sold, "CANCELLED").await;
     shop.until("bob", &held, "CANCELLED").await;
-    eventually("refund", SAGA, async || {
-        (shop.booking("alice", &sold).await["payment"]["state"] == "REFUNDED").then_some(())
-    })
-    .await;
+    shop.until_payment("alice", &sold, "REFUNDED").await;
     assert_audit_clean(&product);
 }
 
 #[tokio::test]
 async fn an_idempotency_key_has_one_effect_and_one_answer() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (_product, shop, event) = Shop::open(&[]).await;
     let free = shop.free_seats(&event).await;
 
     let calls = (0..20).map(|_| {
@@ -196,9 +166,7 @@ async fn an_idempotency_key_has_one_effect_and_one_answer() {
 
 #[tokio::test]
 async fn a_booking_is_its_customers_alone() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (_product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await[..1].to_vec();
     let id = shop.hold("alice", &event, &seats, "hold").await.unwrap().id();
 
@@ -214,9 +182,7 @@ async fn a_booking_is_its_customers_alone() {
 
 #[tokio::test]
 async fn a_ticket_admits_once_and_is_then_neither_scanned_again_nor_cancelled() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
     let id = shop.hold("alice", &event, &seats, "hold").await.unwrap().id();
     shop.pay("alice", &id, "tok_approve", "pay").await.unwrap().id();

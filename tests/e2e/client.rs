@@ -74,6 +74,14 @@ impl Shop {
         }
     }
 
+    /// A new product with settings from the environment, its client, and the demo event with most zones of seats.
+    pub async fn open(env: &[(&str, &str)]) -> (Product, Self, String) {
+        let product = Product::start_with(&[], env);
+        let shop = Self::of(&product);
+        let event = shop.seated_event().await;
+        (product, shop, event)
+    }
+
     /// Follows the product to its new address.
     pub fn moved(&self, product: &Product) {
         *self.address.write().unwrap() = product.http;
@@ -190,7 +198,15 @@ impl Shop {
         .await
     }
 
-    /// Ids of the published events that have zones of seats, with their titles.
+    /// Waits until a booking's payment is in a state.
+    pub async fn until_payment(&self, user: &str, id: &str, state: &str) {
+        eventually(&format!("payment {id} {state}"), SAGA, async || {
+            (self.booking(user, id).await["payment"]["state"] == state).then_some(())
+        })
+        .await;
+    }
+
+    /// The demo event with most zones of seats.
     pub async fn seated_event(&self) -> String {
         let query = "{ events(first: 50) { edges { node { id seatMap { zones { name } } } } } }";
         let data = self.data(None, query, json!({})).await;

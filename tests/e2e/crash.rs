@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{SAGA, Shop, assert_audit_clean};
-use crate::harness::{Product, eventually};
+use crate::client::{Shop, assert_audit_clean};
 
 /// Bookings in flight in each round.
 const IN_FLIGHT: usize = 100;
@@ -55,9 +54,7 @@ impl Customer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_three_times_with_a_hundred_bookings_in_flight() {
-    let mut product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (mut product, shop, event) = Shop::open(&[]).await;
 
     for round in 0..ROUNDS {
         let seats = shop.free_seats(&event).await;
@@ -136,9 +133,7 @@ async fn booking_count(shop: &Shop, user: &str) -> usize {
 
 #[tokio::test]
 async fn data_survives_a_clean_restart() {
-    let mut product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (mut product, shop, event) = Shop::open(&[]).await;
     let seat = shop.free_seats(&event).await[..1].to_vec();
     let id = shop.hold("alice", &event, &seat, "hold").await.unwrap().id();
 
@@ -146,21 +141,15 @@ async fn data_survives_a_clean_restart() {
     shop.moved(&product);
     shop.pay("alice", &id, "tok_approve", "pay").await.unwrap().id();
 
-    let confirmed = eventually("confirmation", SAGA, async || {
-        let booking = shop.booking("alice", &id).await;
-        (booking["state"] == "CONFIRMED").then_some(booking)
-    })
-    .await;
+    let confirmed = shop.until("alice", &id, "CONFIRMED").await;
     assert_eq!(confirmed["tickets"].as_array().unwrap().len(), 1);
     assert_audit_clean(&product);
 }
 
 #[tokio::test]
 async fn a_wiped_broker_heals_by_itself() {
-    let mut product =
-        Product::start_with(&[], &[("EVENTIX_BOOKING__WAITING", "3s"), ("EVENTIX_PAYMENT__WAITING", "3s")]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (mut product, shop, event) =
+        Shop::open(&[("EVENTIX_BOOKING__WAITING", "3s"), ("EVENTIX_PAYMENT__WAITING", "3s")]).await;
     let free = shop.free_seats(&event).await;
     let before = shop.hold("alice", &event, &free[..1], "hold").await.unwrap().id();
     shop.pay("alice", &before, "tok_approve", "pay").await.unwrap().id();

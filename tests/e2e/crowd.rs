@@ -14,9 +14,7 @@ const SEATS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_customers_on_fifty_seats() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats: Arc<Vec<String>> = Arc::new(shop.free_seats(&event).await[..SEATS].to_vec());
     let barrier = Arc::new(Barrier::new(CUSTOMERS));
 
@@ -61,9 +59,7 @@ async fn two_hundred_customers_on_fifty_seats() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_holds_of_one_customer_never_exceed_the_limit() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let limit = shop.data(None, "query($id: ID!) { event(id: $id) { perCustomerLimit } }", json!({"id": event})).await;
     let limit = usize::try_from(limit["event"]["perCustomerLimit"].as_u64().unwrap()).unwrap();
     let seats = shop.free_seats(&event).await;

@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use serde_json::Value;
 
 use crate::client::{SAGA, Shop, assert_audit_clean};
-use crate::harness::{Product, eventually};
+use crate::harness::eventually;
 
 /// A hold and a grace that are over long before the provider answers, which it does after ten seconds.
 const SHORT: [(&str, &str); 2] = [("EVENTIX_BOOKING__HOLD", "4s"), ("EVENTIX_BOOKING__GRACE", "1s")];
@@ -15,9 +15,7 @@ const EAGER: [(&str, &str); 1] = [("EVENTIX_PAYMENT__RETRY_LONGEST", "400ms")];
 
 #[tokio::test]
 async fn an_approval_after_the_grace_confirms_while_the_seats_are_free() {
-    let product = Product::start_with(&[], &SHORT);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&SHORT).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
     let id = paying(&shop, "alice", &event, &seats, LATE).await;
 
@@ -26,15 +24,13 @@ async fn an_approval_after_the_grace_confirms_while_the_seats_are_free() {
     let confirmed = shop.until("alice", &id, "CONFIRMED").await;
 
     assert_eq!(confirmed["tickets"].as_array().unwrap().len(), 2);
-    until_payment(&shop, "alice", &id, "CAPTURED").await;
+    shop.until_payment("alice", &id, "CAPTURED").await;
     assert_audit_clean(&product);
 }
 
 #[tokio::test]
 async fn an_approval_after_a_seat_went_to_another_is_voided() {
-    let product = Product::start_with(&[], &SHORT);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&SHORT).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
     let id = paying(&shop, "alice", &event, &seats, LATE).await;
 
@@ -44,8 +40,8 @@ async fn an_approval_after_a_seat_went_to_another_is_voided() {
     let expired = shop.until("alice", &id, "EXPIRED").await;
 
     assert_eq!(expired["tickets"].as_array().unwrap().len(), 0);
-    until_payment(&shop, "alice", &id, "VOIDED").await;
-    until_payment(&shop, "bob", &bobs, "CAPTURED").await;
+    shop.until_payment("alice", &id, "VOIDED").await;
+    shop.until_payment("bob", &bobs, "CAPTURED").await;
     let untouched = shop.booking("bob", &bobs).await;
     assert_eq!(untouched["state"], "CONFIRMED");
     assert_eq!(untouched["tickets"].as_array().unwrap().len(), 1);
@@ -56,9 +52,7 @@ async fn an_approval_after_a_seat_went_to_another_is_voided() {
 
 #[tokio::test]
 async fn a_capture_that_fails_cancels_the_booking_and_its_tickets() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await[..2].to_vec();
     let id = paying(&shop, "alice", &event, &seats, "tok_capture_fails").await;
 
@@ -76,9 +70,7 @@ async fn a_capture_that_fails_cancels_the_booking_and_its_tickets() {
 
 #[tokio::test]
 async fn refunds_that_fail_at_first_go_back_in_the_end() {
-    let product = Product::start(&[]);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&[]).await;
     let seats = shop.free_seats(&event).await;
     let tokens = ["tok_refund_fails_2", "tok_refund_pending_then_failed"];
     let mut ids = Vec::new();
@@ -89,7 +81,7 @@ async fn refunds_that_fail_at_first_go_back_in_the_end() {
     }
 
     for ((token, id), seat) in tokens.iter().zip(&ids).zip(&seats) {
-        until_payment(&shop, token, id, "REFUNDED").await;
+        shop.until_payment(token, id, "REFUNDED").await;
         assert_eq!(shop.booking(token, id).await["state"], "CANCELLED");
         assert_eq!(status(&shop, &event, seat).await, "FREE");
     }
@@ -98,14 +90,12 @@ async fn refunds_that_fail_at_first_go_back_in_the_end() {
 
 #[tokio::test]
 async fn a_refund_that_never_goes_through_is_stuck_and_its_seat_sells_again() {
-    let product = Product::start_with(&[], &EAGER);
-    let shop = Shop::of(&product);
-    let event = shop.seated_event().await;
+    let (product, shop, event) = Shop::open(&EAGER).await;
     let seats = shop.free_seats(&event).await[..1].to_vec();
     let id = paying(&shop, "alice", &event, &seats, "tok_refund_fails_50").await;
     cancelled(&shop, "alice", &id).await;
 
-    until_payment(&shop, "alice", &id, "STUCK").await;
+    shop.until_payment("alice", &id, "STUCK").await;
 
     assert_eq!(shop.booking("alice", &id).await["state"], "CANCELLED");
     let (_, metrics) = product.get("/metrics").await;
@@ -128,20 +118,13 @@ async fn paying(shop: &Shop, user: &str, event: &str, seats: &[String], token: &
 /// Waits until a booking's money was captured, and cancels it.
 async fn cancelled(shop: &Shop, user: &str, id: &str) {
     shop.until(user, id, "CONFIRMED").await;
-    until_payment(shop, user, id, "CAPTURED").await;
+    shop.until_payment(user, id, "CAPTURED").await;
     let cancelled = shop.cancel(user, id, "cancel").await.unwrap();
     assert_eq!(cancelled.booking["state"], "CANCELLED", "{cancelled:?}");
 }
 
 async fn payment(shop: &Shop, user: &str, id: &str) -> Value {
     shop.booking(user, id).await["payment"]["state"].take()
-}
-
-async fn until_payment(shop: &Shop, user: &str, id: &str, state: &str) {
-    eventually(&format!("payment of {id} {state}"), SAGA, async || {
-        (payment(shop, user, id).await == state).then_some(())
-    })
-    .await;
 }
 
 async fn status(shop: &Shop, event: &str, seat: &str) -> String {
