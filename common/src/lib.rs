@@ -6,7 +6,7 @@
 //! - [`grpc`], [`layers`]: the one server builder and the one client channel; [`telemetry`]: logs, traces, metrics
 //! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
 //! - [`db`], [`tables`], [`requests`], [`history`]: SQLite or PostgreSQL, and the tables every service has
-//! - `testing` (a feature): databases for tests
+//! - `testing` (a feature): databases for tests; [`failpoint`]: where tests strike
 //! - [`fact`], [`fact_service`], [`outbox`], [`inbox`], [`bus`], [`lease`], [`messaging`]: messages out and in
 
 pub mod auth;
@@ -18,6 +18,7 @@ pub mod dev_issuer;
 pub mod error;
 pub mod fact;
 pub mod fact_service;
+pub mod failpoint;
 pub mod grpc;
 pub mod history;
 pub mod ids;

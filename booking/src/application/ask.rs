@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::failpoint::{self, Step};
 use common::inbox::Consumer;
 use common::runtime::Shutdown;
 
@@ -42,7 +43,8 @@ impl Asker {
     pub async fn round(&self) -> anyhow::Result<usize> {
         let mut asked = 0;
         for booking in self.store.waiting(self.waiting).await? {
-            if !self.store.note_asked(booking, self.waiting).await? {
+            let noting = self.store.note_asked(booking, self.waiting);
+            if !failpoint::around(Step::Ask, ["payment"], noting).await? {
                 continue;
             }
             self.store.outbox.tell_last_again(self.store.db.writer(), booking.0).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::error::chain;
+use common::failpoint::{self, Step};
 use common::ids::BookingId;
 use common::runtime::Shutdown;
 use sea_orm::DbErr;
@@ -76,7 +77,7 @@ async fn step(
         tracing::error!(booking.id = %id, error = %chain(&error), "booking {id} cannot be ended");
         return Ok(false);
     }
-    transaction.commit().await?;
+    failpoint::around(Step::Sweep, [cause], transaction.commit()).await?;
     store.outbox.wake();
     Ok(true)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use common::db::Db;
+use common::failpoint::{self, Step};
 use common::ids::{BookingId, EventId};
 use common::outbox::Outbox;
 use common::requests::{self, Claim, RequestKey};
@@ -138,7 +139,7 @@ impl Store {
         self.write(&transaction, &booking, decision, because).await.map_err(|error| refused_late(&booking, error))?;
         let stored = self.stored(&transaction, command.booking).await?.ok_or(TransitionError::NotFound)?;
         requests::answer(&self.db, &transaction, command.key, (command.answer)(&stored)).await?;
-        transaction.commit().await?;
+        failpoint::around(Step::Command, [command.key.operation()], transaction.commit()).await?;
         self.outbox.wake();
         Ok(Outcome::Done(stored))
     }

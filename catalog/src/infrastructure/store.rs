@@ -5,6 +5,7 @@ mod plans;
 
 use async_trait::async_trait;
 use common::db::Db;
+use common::failpoint::{self, Step};
 use common::history::{self, Transition};
 use common::ids::{EventId, SeatId, SeatingPlanId, VenueId};
 use common::outbox::Outbox;
@@ -129,7 +130,8 @@ impl CatalogStore for SqlStore {
             return Ok(Committed::Stale);
         }
         self.add_consequences(&txn, &decision, actor).await?;
-        txn.commit().await?;
+        let causes = decision.steps.iter().map(|step| step.cause);
+        failpoint::around(Step::ChangeEvent, causes, txn.commit()).await?;
         self.outbox.wake();
         Ok(Committed::Done)
     }

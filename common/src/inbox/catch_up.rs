@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Consumer;
 use super::intake::{Place, Received};
 use crate::fact::Fact;
+use crate::failpoint::{self, Step};
 use crate::proto::common::v1::FactRecord;
 use crate::runtime::Shutdown;
 use crate::telemetry::Carrier;
@@ -112,10 +113,13 @@ impl Consumer {
             }
             position = last;
         }
-        for row in rows {
-            self.recovered(&row).await?;
-        }
-        Ok(())
+        let all = async {
+            for row in rows {
+                self.recovered(&row).await?;
+            }
+            Ok(())
+        };
+        failpoint::around(Step::Recover, [self.producer], all).await
     }
 
     /// Unless yet another incarnation was found meanwhile.

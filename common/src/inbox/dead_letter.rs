@@ -7,6 +7,7 @@ use super::Consumer;
 use super::intake::{Place, Received, Taken};
 use crate::error::chain;
 use crate::fact::Fact;
+use crate::failpoint::{self, Step};
 use crate::ids::FactId;
 use crate::telemetry::{self, Carrier};
 
@@ -33,7 +34,7 @@ impl Consumer {
         if !self.advance(&transaction, received, fact).await? {
             return Ok(Taken::LeaseLost);
         }
-        transaction.commit().await?;
+        failpoint::around(Step::PutAside, [self.producer], transaction.commit()).await?;
         if fresh {
             tracing::error!(consumer = self.name, topic = self.topic, error, "dead letter");
             telemetry::count("eventix_dead_letters", self.name, self.producer);

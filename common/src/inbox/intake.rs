@@ -11,6 +11,7 @@ use super::{Consumer, HandleError};
 use crate::bus::Incoming;
 use crate::error::chain;
 use crate::fact::Fact;
+use crate::failpoint::{self, Step};
 use crate::ids::FactId;
 use crate::lease::held_sql;
 use crate::telemetry::{self, Carrier};
@@ -121,7 +122,7 @@ impl Consumer {
         if !self.advance(&transaction, received, Some(fact)).await? {
             return Ok(Taken::LeaseLost);
         }
-        transaction.commit().await?;
+        failpoint::around(Step::TakeIn, [fact.kind.as_str()], transaction.commit()).await?;
         Ok(taken)
     }
 

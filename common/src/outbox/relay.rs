@@ -12,6 +12,7 @@ use super::{Outbox, OutboxRow};
 use crate::bus::{Bus, BusError, Outgoing, Producer};
 use crate::db::placeholders;
 use crate::error::chain;
+use crate::failpoint::{self, Step};
 use crate::lease::{Leases, held_sql};
 use crate::runtime::Shutdown;
 use crate::tables::PARTITIONS;
@@ -140,9 +141,11 @@ impl Relay {
     /// more keeps its old position.
     async fn publish(&self, partition: i32, epoch: i64, rows: &[OutboxRow]) -> Result<usize, PublishError> {
         for request in requests(rows) {
-            let records = request.iter().map(|row| self.record(row)).collect();
-            self.producer.produce(partition, records).await?;
-            if self.mark(partition, epoch, request).await? == 0 {
+            let kinds = request.iter().map(|row| row.kind.as_str());
+            let kept = request.iter().filter(|row| !failpoint::loses(Step::Publish, &row.kind));
+            let records = kept.map(|row| self.record(row)).collect();
+            failpoint::around(Step::Publish, kinds.clone(), self.producer.produce(partition, records)).await?;
+            if failpoint::around(Step::MarkPublished, kinds, self.mark(partition, epoch, request)).await? == 0 {
                 self.leases.lost(&lease_name(partition));
                 break;
             }

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use common::failpoint::{self, Step};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -136,7 +137,8 @@ impl Prepared {
         execution.operation_name = self.params.operation_name;
         execution.set_parsed_query(self.document);
 
-        let executed = timeout_at(deadline, app.schema.execute(execution)).await;
+        let executing = timeout_at(deadline, app.schema.execute(execution));
+        let executed = failpoint::around(Step::Execute, self.root.iter().map(String::as_str), executing).await;
         let mut response = executed.map_err(|_| Fault::new(Code::Unavailable, "this took too long, try again"))?;
 
         if response.data == Value::Null

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::error::chain;
+use common::failpoint::{self, Step};
 use common::runtime::Shutdown;
 use common::telemetry;
 use tokio::sync::Notify;
@@ -136,7 +137,8 @@ impl StepWorker {
                 Err(error) => return unknown(&error),
             }
         }
-        match self.bounded(self.send(claim)).await {
+        let sending = self.bounded(self.send(claim));
+        match failpoint::around(Step::AskProvider, [claim.step.kind().word()], sending).await {
             Ok(Answer::Done) => Outcome::Done,
             Ok(Answer::Refused { code }) => Outcome::Refused { code },
             Ok(Answer::Pending) => undecided(),
@@ -177,7 +179,7 @@ impl StepWorker {
         }
         let decision = payment.answer(claim.step.ordinal, outcome, &self.settings.patience, now);
         self.store.write(&transaction, &decision, ACTOR).await?;
-        transaction.commit().await?;
+        failpoint::around(Step::RecordOutcome, [claim.step.kind().word()], transaction.commit()).await?;
 
         self.store.committed();
         alarm::raise(id, &decision.alarms);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::db::Db;
+use common::failpoint::{self, Step};
 use common::history::{self, Transition};
 use common::ids::PaymentId;
 use common::outbox::Outbox;
@@ -111,7 +112,7 @@ impl PaymentStore for SqlStore {
         let sql = format!("UPDATE payments SET nudged_at = {} WHERE id = $1", self.db.now_sql());
         self.db.execute(&transaction, sql, [id.into()]).await?;
         self.outbox.tell_last_again(&transaction, id.0).await?;
-        Ok(transaction.commit().await?)
+        Ok(failpoint::around(Step::TellAgain, ["last fact"], transaction.commit()).await?)
     }
 }
 

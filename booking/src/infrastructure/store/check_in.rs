@@ -1,5 +1,6 @@
 //! Check-in: a valid ticket becomes a used one by compare-and-set, so that of many scans at once exactly one wins.
 
+use common::failpoint::{self, Step};
 use common::ids::{BookingId, EventId};
 use common::money::Currency;
 use sea_orm::DbErr;
@@ -74,7 +75,7 @@ impl Store {
             let currency = Currency::parse(&currency).map_err(|e| broken("bookings.currency", &e.to_string()))?;
             let (booking_id, event_id) = (row.try_get("", "booking_id")?, row.try_get("", "event_id")?);
             let item = rows::item(row, currency)?;
-            transaction.commit().await?;
+            failpoint::around(Step::CheckIn, ["check_in"], transaction.commit()).await?;
             return Ok(CheckedIn { ticket, item, booking_id, event_id });
         }
         // A void ticket admits nobody, whether or not it once did.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::clock::from_micros;
 use common::db::{placeholders, rows_of_placeholders};
+use common::failpoint::{self, Step};
 use common::ids::EventId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 
@@ -92,7 +93,7 @@ impl Store {
     pub async fn stop_selling(&self, event: EventId) -> Result<(), DbErr> {
         let transaction = self.db.begin().await?;
         self.mark_cancelled(&transaction, event).await?;
-        transaction.commit().await
+        failpoint::around(Step::StopSelling, ["stop_selling"], transaction.commit()).await
     }
 
     /// Events whose wanted offer is newer than the one held.
@@ -115,7 +116,7 @@ impl Store {
         if cancelled {
             self.mark_cancelled(&transaction, offer.terms.event_id).await?;
         }
-        transaction.commit().await?;
+        failpoint::around(Step::KeepOffer, ["offer"], transaction.commit()).await?;
         self.offers.insert((offer.terms.event_id, offer.terms.version), Arc::new(offer)).await;
         Ok(())
     }

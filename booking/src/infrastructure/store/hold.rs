@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use common::failpoint::{self, Step};
 use common::ids::{AreaId, EventId, SeatId};
 use common::requests::{self, Claim, RequestKey};
 use sea_orm::{DatabaseTransaction, DbErr};
@@ -139,7 +140,7 @@ impl Store {
             requests::answer(&self.db, &transaction, &order.key, answer(&stored)).await?;
             held.push(HoldOutcome::Held(Box::new(stored)));
         }
-        transaction.commit().await?;
+        failpoint::around(Step::Hold, ["hold"], transaction.commit()).await?;
         self.outbox.wake();
         Ok(held)
     }

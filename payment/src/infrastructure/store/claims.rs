@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::failpoint::{self, Step};
 use sea_orm::{QueryResult, Value};
 
 use super::SqlStore;
@@ -41,7 +42,8 @@ impl SqlStore {
                 claims.push(claim);
             }
         }
-        transaction.commit().await?;
+        let kinds = claims.iter().map(|claim| claim.step.kind().word());
+        failpoint::around(Step::ClaimSteps, kinds, transaction.commit()).await?;
         Ok(claims)
     }
 
