@@ -28,12 +28,12 @@ async fn events(product: &Product) -> Vec<Value> {
     edges.as_array().unwrap().iter().map(|edge| edge["node"].clone()).collect()
 }
 
-#[test]
-fn a_token_needs_no_product_and_verifies() {
+#[tokio::test]
+async fn a_token_needs_no_product_and_verifies() {
     let alice = token("alice", "Customer");
 
     let issuer = common::dev_issuer::DevIssuer::new(std::sync::Arc::new(common::clock::SystemClock)).unwrap();
-    let principal = issuer.verifier().unwrap().verify(&alice).unwrap();
+    let principal = issuer.verifier().unwrap().verify(&alice).await.unwrap();
     assert_eq!(principal.subject, "alice");
     assert_eq!(principal.roles, [common::auth::Role::Customer]);
 }

@@ -1,19 +1,29 @@
 //! Bearer tokens to principals: RS256 only, every registered claim checked, keys only from the known key set.
+//!
+//! - `keys`: which keys may verify, fixed or fetched again and again
+//! - `rs256`: the one algorithm, on ring
 
-use std::collections::HashMap;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::{ErrorKind as JwtErrorKind, Result as JwtResult, new_error};
-use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier as SignatureVerifier};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, Validation};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorKind;
+
+pub(crate) mod keys;
+mod rs256;
+
+pub use keys::{Jwk, Jwks, KeySetError};
+pub use rs256::install_crypto;
+
+use keys::{KeySet, KeySource};
 
 /// Clock difference forgiven between issuer and us, seconds.
 const LEEWAY_SECONDS: u64 = 30;
 /// Longest token looked at, bytes.
-const TOKEN_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Longest key id looked for, bytes.
+const KEY_ID_BYTES_MAX: usize = 255;
 
 /// What a caller may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,6 +86,25 @@ pub enum TokenError {
     /// Valid, but without any role we know.
     #[error("the token carries no known role")]
     NoRole,
+    /// The issuer's keys have not been had yet: nothing is known about the token.
+    #[error("the issuer's keys are not there yet")]
+    KeysMissing,
+    /// The issuer's keys are too old to be believed: nothing is known about the token.
+    #[error("the issuer's keys are too old")]
+    KeysTooOld,
+}
+
+impl TokenError {
+    /// What the caller can do about it, and its stable code: show another token, or try again.
+    pub fn refusal(&self) -> (ErrorKind, &'static str) {
+        match self {
+            Self::Missing | Self::Malformed | Self::UnknownKey | Self::Invalid(_) | Self::NoRole => {
+                (ErrorKind::Unauthenticated, "UNAUTHENTICATED")
+            }
+            Self::KeysMissing => (ErrorKind::Unavailable, "AUTH_KEYS_MISSING"),
+            Self::KeysTooOld => (ErrorKind::Unavailable, "AUTH_KEYS_TOO_OLD"),
+        }
+    }
 }
 
 /// Where tokens come from and for whom.
@@ -90,33 +119,9 @@ pub struct Issuer {
     pub roles_claim: String,
 }
 
-/// A public RSA key of the issuer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Jwk {
-    /// Always `RSA`.
-    pub kty: String,
-    /// Key id.
-    pub kid: String,
-    /// Modulus, base64url.
-    pub n: String,
-    /// Exponent, base64url.
-    pub e: String,
-    /// `RS256`.
-    pub alg: String,
-    /// `sig`.
-    pub r#use: String,
-}
-
-/// A key set, as served at a JWKS address.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Jwks {
-    /// The keys.
-    pub keys: Vec<Jwk>,
-}
-
 /// Verifies tokens of one issuer; every process has its own.
 pub struct Verifier {
-    keys: HashMap<String, DecodingKey>,
+    keys: KeySource,
     validation: Validation,
     roles_claim: String,
 }
@@ -125,8 +130,12 @@ impl Verifier {
     /// Trusts exactly these keys.
     ///
     /// # Errors
-    /// A key that is not base64url RSA.
-    pub fn new(issuer: &Issuer, jwks: &Jwks) -> anyhow::Result<Arc<Self>> {
+    /// None of them can verify RS256.
+    pub fn new(issuer: &Issuer, jwks: &Jwks) -> Result<Arc<Self>, KeySetError> {
+        Ok(Self::over(issuer, KeySource::Fixed(Arc::new(KeySet::of(jwks)?))))
+    }
+
+    pub(crate) fn over(issuer: &Issuer, keys: KeySource) -> Arc<Self> {
         install_crypto();
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_issuer(&[&issuer.issuer]);
@@ -134,26 +143,27 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECONDS;
-        let mut keys = HashMap::new();
-        for key in &jwks.keys {
-            keys.insert(key.kid.clone(), DecodingKey::from_rsa_components(&key.n, &key.e)?);
-        }
-        Ok(Arc::new(Self { keys, validation, roles_claim: issuer.roles_claim.clone() }))
+        Arc::new(Self { keys, validation, roles_claim: issuer.roles_claim.clone() })
+    }
+
+    /// Whether tokens can be verified now: the keys are there and not too old.
+    pub fn ready(&self) -> bool {
+        self.keys.ready()
     }
 
     /// Verifies an `Authorization` header.
-    pub fn verify_header(&self, header: Option<&http::HeaderValue>) -> Result<Principal, TokenError> {
+    pub async fn verify_header(&self, header: Option<&http::HeaderValue>) -> Result<Principal, TokenError> {
         let header = header.ok_or(TokenError::Missing)?;
         let text = header.to_str().map_err(|_| TokenError::Malformed)?;
         let (scheme, token) = text.split_once(' ').ok_or(TokenError::Malformed)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(TokenError::Malformed);
         }
-        self.verify(token.trim())
+        self.verify(token.trim()).await
     }
 
-    /// Verifies a token.
-    pub fn verify(&self, token: &str) -> Result<Principal, TokenError> {
+    /// Verifies a token. One signed by a key that is not known may have to wait until the keys were looked at again.
+    pub async fn verify(&self, token: &str) -> Result<Principal, TokenError> {
         if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Malformed);
         }
@@ -161,7 +171,9 @@ impl Verifier {
         if header.alg != Algorithm::RS256 {
             return Err(TokenError::Invalid("only RS256 is accepted".into()));
         }
-        let key = header.kid.as_deref().and_then(|kid| self.keys.get(kid)).ok_or(TokenError::UnknownKey)?;
+        let kid = header.kid.filter(|kid| kid.len() <= KEY_ID_BYTES_MAX).ok_or(TokenError::UnknownKey)?;
+        let keys = self.keys.keys_for(&kid).await?;
+        let key = keys.get(&kid).ok_or(TokenError::UnknownKey)?;
         let claims: serde_json::Map<String, serde_json::Value> =
             jsonwebtoken::decode(token, key, &self.validation).map_err(invalid)?.claims;
         self.principal(&claims)
@@ -172,14 +184,19 @@ impl Verifier {
         if subject.is_empty() || subject.len() > 255 {
             return Err(TokenError::Invalid("sub must be 1 to 255 bytes".into()));
         }
-        let mut roles: Vec<Role> = match claims.get(&self.roles_claim) {
+        let listed: Vec<Role> = match claims.get(&self.roles_claim) {
             Some(serde_json::Value::String(role)) => Role::parse(role).into_iter().collect(),
             Some(serde_json::Value::Array(list)) => {
                 list.iter().filter_map(|r| r.as_str()).filter_map(Role::parse).collect()
             }
             Some(_) | None => Vec::new(),
         };
-        roles.dedup();
+        let mut roles = Vec::new();
+        for role in listed {
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
         if roles.is_empty() {
             return Err(TokenError::NoRole);
         }
@@ -196,71 +213,6 @@ fn invalid(error: jsonwebtoken::errors::Error) -> TokenError {
 pub trait ServiceTokens: Send + Sync {
     /// A fresh `Service` token.
     async fn token(&self) -> anyhow::Result<String>;
-}
-
-/// Installs the ring provider for jsonwebtoken, once per process; it panics without one.
-pub fn install_crypto() {
-    static ONCE: Once = Once::new();
-    static PROVIDER: CryptoProvider = CryptoProvider {
-        signer_factory: |algorithm, key| {
-            if *algorithm != Algorithm::RS256 {
-                return Err(new_error(JwtErrorKind::InvalidAlgorithm));
-            }
-            Ok(Box::new(Rs256Signer(key.clone())) as Box<dyn JwtSigner>)
-        },
-        verifier_factory: rs256_verifier,
-        key_utils: KeyUtils::new_unimplemented(),
-    };
-    ONCE.call_once(|| {
-        // A second installation can only come from a test binary's own provider.
-        let _ = PROVIDER.install_default();
-    });
-}
-
-fn rs256_verifier(algorithm: &Algorithm, key: &DecodingKey) -> JwtResult<Box<dyn JwtVerifier>> {
-    match (algorithm, key.kind()) {
-        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            Ok(Box::new(Rs256Verifier { n: n.clone(), e: e.clone() }))
-        }
-        _ => Err(new_error(JwtErrorKind::InvalidAlgorithm)),
-    }
-}
-
-struct Rs256Signer(EncodingKey);
-
-impl Signer<Vec<u8>> for Rs256Signer {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        let key = RsaKeyPair::from_der(self.0.as_bytes()).map_err(|_| SignatureError::new())?;
-        let mut signature = vec![0; key.public().modulus_len()];
-        key.sign(&RSA_PKCS1_SHA256, &ring::rand::SystemRandom::new(), message, &mut signature)
-            .map_err(|_| SignatureError::new())?;
-        Ok(signature)
-    }
-}
-
-impl JwtSigner for Rs256Signer {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::RS256
-    }
-}
-
-struct Rs256Verifier {
-    n: Vec<u8>,
-    e: Vec<u8>,
-}
-
-impl SignatureVerifier<Vec<u8>> for Rs256Verifier {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
-        RsaPublicKeyComponents { n: &self.n, e: &self.e }
-            .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
-            .map_err(|_| SignatureError::new())
-    }
-}
-
-impl JwtVerifier for Rs256Verifier {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::RS256
-    }
 }
 
 /// How one process knows others and is known: shared by every service it runs.

@@ -49,8 +49,8 @@ impl DevIssuer {
             kid: KEY_ID.into(),
             n: URL_SAFE_NO_PAD.encode(public.n),
             e: URL_SAFE_NO_PAD.encode(public.e),
-            alg: "RS256".into(),
-            r#use: "sig".into(),
+            alg: Some("RS256".into()),
+            r#use: Some("sig".into()),
         };
         Ok(Arc::new(Self {
             key: EncodingKey::from_rsa_der(pkcs1_inside(&der)?),
@@ -72,7 +72,7 @@ impl DevIssuer {
 
     /// A verifier that trusts this issuer alone.
     pub fn verifier(&self) -> anyhow::Result<Arc<Verifier>> {
-        Verifier::new(&Self::issuer(), &self.jwks)
+        Ok(Verifier::new(&Self::issuer(), &self.jwks)?)
     }
 
     /// The whole identity of an embedded run.
@@ -141,41 +141,41 @@ mod tests {
     use crate::auth::{Principal, TokenError};
     use crate::clock::{ManualClock, SystemClock};
 
-    #[test]
-    fn its_tokens_verify() {
+    #[tokio::test]
+    async fn its_tokens_verify() {
         let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
         let token = issuer.mint("alice", Role::Customer).unwrap();
 
-        let principal = issuer.verifier().unwrap().verify(&token).unwrap();
+        let principal = issuer.verifier().unwrap().verify(&token).await.unwrap();
 
         assert_eq!(principal, Principal { subject: "alice".into(), roles: vec![Role::Customer] });
     }
 
-    #[test]
-    fn a_changed_token_is_refused() {
+    #[tokio::test]
+    async fn a_changed_token_is_refused() {
         let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
         let token = issuer.mint("alice", Role::Customer).unwrap();
         let other = issuer.mint("mallory", Role::Admin).unwrap();
         let mixed = format!("{}.{}", other.rsplit_once('.').unwrap().0, token.rsplit_once('.').unwrap().1);
 
-        let refusal = issuer.verifier().unwrap().verify(&mixed).unwrap_err();
+        let refusal = issuer.verifier().unwrap().verify(&mixed).await.unwrap_err();
 
         assert_eq!(refusal, TokenError::Invalid("InvalidSignature".into()));
     }
 
-    #[test]
-    fn an_expired_token_is_refused() {
+    #[tokio::test]
+    async fn an_expired_token_is_refused() {
         let clock = ManualClock::at("2020-01-01T00:00:00Z".parse().unwrap());
         let issuer = DevIssuer::new(Arc::new(clock)).unwrap();
         let token = issuer.mint("alice", Role::Customer).unwrap();
 
-        let refusal = issuer.verifier().unwrap().verify(&token).unwrap_err();
+        let refusal = issuer.verifier().unwrap().verify(&token).await.unwrap_err();
 
         assert_eq!(refusal, TokenError::Invalid("ExpiredSignature".into()));
     }
 
-    #[test]
-    fn other_algorithms_and_unknown_keys_are_refused() {
+    #[tokio::test]
+    async fn other_algorithms_and_unknown_keys_are_refused() {
         let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
         let verifier = issuer.verifier().unwrap();
         let claims = issuer.mint("alice", Role::Admin).unwrap();
@@ -188,7 +188,7 @@ mod tests {
             r#"{"alg":"RS256","kid":"other"}"#,
             r#"{"alg":"RS256"}"#,
         ] {
-            assert!(verifier.verify(&with_header(header)).is_err(), "{header}");
+            assert!(verifier.verify(&with_header(header)).await.is_err(), "{header}");
         }
     }
 }

@@ -17,6 +17,7 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use tonic_health::ServingStatus;
 use tower::Service;
 use tower::retry::budget::{Budget, TpsBudget};
 use tracing::Instrument;
@@ -37,6 +38,8 @@ const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Time a call may take when its caller names none.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+/// How often a server looks whether it is ready to serve.
+const READINESS_LOOK: Duration = Duration::from_millis(250);
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -78,7 +81,7 @@ impl Server {
         // Outermost first: a panic anywhere below becomes INTERNAL; then every call is seen and counted, even a refused
         // one; then what is too much at once is shed, before it costs anything; then its time is bounded; then its caller
         // is verified and its role checked, so that nothing inside is reached without.
-        let state = access::State { verifier: self.verifier, table: self.access };
+        let state = access::State { verifier: self.verifier.clone(), table: self.access };
         let guarded = self
             .routes
             .into_axum_router()
@@ -89,7 +92,7 @@ impl Server {
             .layer(from_fn(panics::catch));
 
         let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+        health.set_service_status(name, serving(&self.verifier)).await;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -97,10 +100,12 @@ impl Server {
             .context("building reflection")?;
         let routes = Routes::from(guarded).add_service(health_service).add_service(reflection);
 
-        let draining = shutdown.clone();
+        let verifier = self.verifier;
         let stop = async move {
-            draining.cancelled().await;
-            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            while tokio::time::timeout(READINESS_LOOK, shutdown.cancelled()).await.is_err() {
+                health.set_service_status(name, serving(&verifier)).await;
+            }
+            health.set_service_status(name, ServingStatus::NotServing).await;
         };
         tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS_MAX)
@@ -110,6 +115,11 @@ impl Server {
             .await
             .with_context(|| format!("gRPC server of {}", self.service))
     }
+}
+
+/// A service that cannot tell who calls is of no use to anybody.
+fn serving(verifier: &Verifier) -> ServingStatus {
+    if verifier.ready() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 fn nodelay(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {

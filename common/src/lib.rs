@@ -1,7 +1,8 @@
 //! What two or more Eventix services share. A thing enters when a second service needs it.
 //!
 //! - [`proto`]: the contracts, compiled from `proto/`; [`ids`], [`money`], [`clock`]: the words they are made of
-//! - [`error`]: refusals and their way over gRPC; [`auth`]: tokens to principals; [`dev_issuer`]: tokens for the embedded run
+//! - [`error`]: refusals and their way over gRPC; [`auth`]: tokens to principals; [`dev_issuer`]: tokens for the embedded run;
+//!   [`oidc`]: identity for production; [`tls`]: TLS of outgoing connections
 //! - [`test_token`]: payment tokens with a chosen outcome
 //! - [`grpc`], [`layers`]: the one server builder and the one client channel; [`telemetry`]: logs, traces, metrics
 //! - [`config`], [`runtime`]: layered settings, named tasks and shutdown
@@ -27,6 +28,7 @@ pub mod layers;
 pub mod lease;
 pub mod messaging;
 pub mod money;
+pub mod oidc;
 pub mod outbox;
 pub mod page;
 pub mod proto;
@@ -37,3 +39,4 @@ pub mod telemetry;
 pub mod test_token;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;

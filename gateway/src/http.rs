@@ -59,7 +59,7 @@ impl App {
             tracing::warn!("cursor_key is not set: cursors are signed with a public key");
         }
         let clients = Clients::new(&config)?;
-        let readiness = Readiness::new(&clients, shutdown);
+        let readiness = Readiness::new(&clients, identity.verifier.clone(), shutdown);
         let api = Arc::new(Api {
             clients,
             cursors: Cursors::new(&config.cursor_key),

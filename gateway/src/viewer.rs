@@ -1,7 +1,8 @@
 //! Who asks, and with whose token the services are asked.
 
 use async_graphql::Context;
-use common::auth::{Identity, Principal, Role};
+use common::auth::{Identity, Principal, Role, TokenError};
+use common::error::ErrorKind;
 use common::grpc::Caller;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -18,19 +19,26 @@ pub struct Authenticated {
 /// Reads the `Authorization` header: absent is anonymous, present must be good, even for browsing.
 ///
 /// # Errors
-/// UNAUTHENTICATED, naming the check that failed.
-pub fn authenticate(identity: &Identity, headers: &HeaderMap) -> Result<Option<Authenticated>, Fault> {
+/// UNAUTHENTICATED, naming the check that failed; UNAVAILABLE while tokens cannot be verified at all.
+pub async fn authenticate(identity: &Identity, headers: &HeaderMap) -> Result<Option<Authenticated>, Fault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(header) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Fault::new(Code::Unauthenticated, "more than one authorization header"));
     }
-    let principal = identity
-        .verifier
-        .verify_header(Some(header))
-        .map_err(|error| Fault::new(Code::Unauthenticated, error.to_string()))?;
+    let principal = identity.verifier.verify_header(Some(header)).await.map_err(refused)?;
     let token = header.to_str().ok().and_then(|text| text.split_once(' ')).map(|(_, token)| token.trim().to_owned());
     Ok(Some(Authenticated { principal, token: token.unwrap_or_default() }))
+}
+
+fn refused(error: TokenError) -> Fault {
+    match error.refusal() {
+        (ErrorKind::Unauthenticated, _) => Fault::new(Code::Unauthenticated, error.to_string()),
+        (_, reason) => {
+            tracing::error!(reason, %error, "tokens cannot be verified");
+            Fault::new(Code::Unavailable, "temporarily unavailable, try again")
+        }
+    }
 }
 
 impl Authenticated {
@@ -50,19 +58,24 @@ impl Viewer {
     /// A viewer whose calls end at `deadline`.
     ///
     /// # Errors
-    /// UNAVAILABLE when no service token can be had.
+    /// UNAVAILABLE when no service token can be had and nobody's own will do.
     pub async fn new(
         identity: &Identity,
         authenticated: Option<Authenticated>,
         deadline: Instant,
     ) -> Result<Self, Fault> {
         let deadline = deadline.into_std();
-        let service = Caller::service(identity.tokens.as_ref()).await.map_err(|error| {
-            tracing::error!(error = %format!("{error:#}"), "no service token");
-            Fault::new(Code::Unavailable, "temporarily unavailable")
-        })?;
         let user = authenticated.map(|a| (a.principal, Caller::user(&a.token, deadline)));
-        Ok(Self { user, service: service.until(deadline) })
+        let service = match (Caller::service(identity.tokens.as_ref()).await, &user) {
+            (Ok(service), _) => service.until(deadline),
+            (Err(error), user) => {
+                tracing::error!(error = format!("{error:#}"), "no service token");
+                // What everybody may see, the user may see too.
+                let caller = user.as_ref().map(|(_, caller)| caller.clone());
+                caller.ok_or_else(|| Fault::new(Code::Unavailable, "temporarily unavailable, try again"))?
+            }
+        };
+        Ok(Self { user, service })
     }
 
     /// The viewer of a request.
@@ -108,7 +121,7 @@ impl Viewer {
         self.user.as_ref().map_or(&self.service, |(_, caller)| caller)
     }
 
-    /// Calls with the gateway's own token: only for what everybody may see.
+    /// Calls with the gateway's own token, or in want of one with the viewer's: only for what everybody may see.
     pub fn service(&self) -> &Caller {
         &self.service
     }

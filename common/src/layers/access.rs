@@ -19,11 +19,15 @@ pub struct State {
     pub table: AccessTable,
 }
 
-/// Lets a call through with its `Principal` in the extensions, or answers UNAUTHENTICATED or PERMISSION_DENIED.
+/// Lets a call through with its `Principal` in the extensions, or answers UNAUTHENTICATED, PERMISSION_DENIED, or UNAVAILABLE while
+/// the issuer's keys are not to be had.
 pub async fn check(Extracted(state): Extracted<Arc<State>>, mut request: Request, next: Next) -> Response {
-    let principal = match state.verifier.verify_header(request.headers().get(AUTHORIZATION)) {
+    let principal = match state.verifier.verify_header(request.headers().get(AUTHORIZATION)).await {
         Ok(principal) => principal,
-        Err(error) => return refuse(ErrorKind::Unauthenticated, "UNAUTHENTICATED", &error.to_string()),
+        Err(error) => {
+            let (kind, reason) = error.refusal();
+            return refuse(kind, reason, &error.to_string());
+        }
     };
     let method = request.uri().path().rsplit('/').next().unwrap_or_default();
     let allowed = state.table.iter().find(|(name, _)| *name == method).map_or(&[][..], |(_, roles)| *roles);

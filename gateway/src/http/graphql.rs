@@ -43,7 +43,7 @@ async fn handle(app: &Arc<App>, parts: &Parts, body: Body, media: Option<Media>)
     if !matches!(parts.method, Method::GET | Method::POST) {
         return Err(Rejection::method("use POST, or GET for queries", "GET, POST"));
     }
-    let caller = authenticate(&app.identity, &parts.headers)?;
+    let caller = authenticate(&app.identity, &parts.headers).await?;
     let media = media.ok_or_else(|| {
         let text = "answers are application/graphql-response+json or application/json";
         Rejection::http(StatusCode::NOT_ACCEPTABLE, text)

@@ -1,4 +1,4 @@
-//! Liveness and readiness: ready while the three services answer `grpc.health.v1`.
+//! Liveness and readiness: ready while tokens can be verified and the three services answer `grpc.health.v1`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use common::auth::Verifier;
 use common::grpc::MeshChannel;
 use common::runtime::Shutdown;
 use futures_util::future::join_all;
@@ -42,19 +43,23 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 /// Asks the services, at most once a second.
 pub struct Readiness {
     services: [(&'static str, &'static str, HealthClient<MeshChannel>); 3],
+    verifier: Arc<Verifier>,
     shutdown: Shutdown,
     last: Mutex<Option<(Instant, Vec<&'static str>)>>,
 }
 
 impl Readiness {
     /// Nothing is asked yet. A gateway that is stopping is not ready.
-    pub fn new(clients: &Clients, shutdown: Shutdown) -> Self {
-        Self { services: clients.health.clone(), shutdown, last: Mutex::new(None) }
+    pub fn new(clients: &Clients, verifier: Arc<Verifier>, shutdown: Shutdown) -> Self {
+        Self { services: clients.health.clone(), verifier, shutdown, last: Mutex::new(None) }
     }
 
     async fn missing(&self) -> Vec<&'static str> {
         if self.shutdown.is_cancelled() {
             return vec!["gateway"];
+        }
+        if !self.verifier.ready() {
+            return vec!["identity"];
         }
         // Held over the question, so that many probes at once ask only once.
         let mut last = self.last.lock().await;
