@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use common::settings::Faults;
 
 /// Failure of a command.
 const FAILED: u8 = 1;
@@ -58,7 +59,7 @@ enum Command {
     /// Run payment alone, with the simulated provider
     Payment(service::ServiceArgs),
     /// Run the GraphQL gateway alone
-    Gateway(service::GatewayArgs),
+    Gateway(service::ProcessArgs),
     /// Print a development token that lives 24 hours; needs no running product
     Token(token::TokenArgs),
     /// Bring something into a running product
@@ -96,6 +97,19 @@ enum Export {
 #[error("{0:#}")]
 struct BadSettings(anyhow::Error);
 
+impl BadSettings {
+    /// The faults of several services, a block each.
+    fn all(refused: Vec<Faults>) -> Self {
+        Self(anyhow::Error::msg(refused.iter().map(Faults::to_string).collect::<Vec<_>>().join("\n")))
+    }
+}
+
+impl From<Faults> for BadSettings {
+    fn from(faults: Faults) -> Self {
+        Self(faults.into())
+    }
+}
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -111,10 +125,10 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
-        Command::Catalog(args) => service::catalog(&args),
-        Command::Booking(args) => service::booking(&args),
-        Command::Payment(args) => service::payment(&args),
-        Command::Gateway(args) => service::gateway(&args),
+        Command::Catalog(args) => service::run::<catalog::Config>(&args),
+        Command::Booking(args) => service::run::<booking::Config>(&args),
+        Command::Payment(args) => service::run::<payment::Config>(&args),
+        Command::Gateway(args) => service::run_gateway(&args),
         Command::Token(args) => token::run(&args),
         Command::Import { what: Import::SeatingPlan(args) } => in_runtime(import::run(*args)),
         Command::Export { what: Export::SeatingPlan(args) } => in_runtime(export::run(args)),

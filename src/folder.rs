@@ -28,6 +28,12 @@ impl Folder {
         Self::existing(path)
     }
 
+    /// The folder as it will be once it is made.
+    pub fn planned(path: &Path) -> anyhow::Result<Self> {
+        let absolute = std::path::absolute(path).with_context(|| format!("data folder {}", path.display()))?;
+        Ok(Self { shown: path.to_owned(), path: absolute })
+    }
+
     /// The folder as it is.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ fn an_address_that_others_could_reach_is_refused() {
 #[test]
 fn only_the_embedded_run_hands_out_tokens_and_has_a_page() {
     let mut gateway = Command::new(EVENTIX)
-        .args(["gateway", "--listen", "127.0.0.1:0"])
+        .args(["gateway", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -80,8 +80,8 @@ fn only_the_embedded_run_hands_out_tokens_and_has_a_page() {
         .unwrap();
     let mut first = String::new();
     BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let address = first.trim_end().strip_prefix("gateway on ").unwrap();
-    let status = |asked: &str| {
+    let (address, admin) = first.trim_end().strip_prefix("gateway on ").unwrap().split_once(", admin on ").unwrap();
+    let status = |(address, asked): (&str, &str)| {
         let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "{asked} HTTP/1.1\r\nhost: eventix\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -89,11 +89,14 @@ fn only_the_embedded_run_hands_out_tokens_and_has_a_page() {
         answer.split(' ').nth(1).unwrap().to_owned()
     };
 
-    let answers = ["GET /health/live", "GET /", "POST /dev/token"].map(status);
+    let answers =
+        ["GET /health/live", "GET /", "POST /dev/token", "GET /metrics"].map(|asked| status((address, asked)));
+    let admin_answers = ["GET /health/live", "GET /health/ready", "GET /metrics"].map(|asked| status((admin, asked)));
 
     gateway.kill().unwrap();
     gateway.wait().unwrap();
-    assert_eq!(answers, ["200", "404", "404"]);
+    assert_eq!(answers, ["200", "404", "404", "404"]);
+    assert_eq!(admin_answers, ["200", "503", "200"], "no service is there");
 }
 
 #[test]
@@ -119,13 +122,27 @@ fn bad_settings_exit_differently_from_a_failure() {
         .args(["up", "--listen", "127.0.0.1:0", "--grpc-base-port", "0", "--data"])
         .arg(folder.path().join("data"))
         .env("EVENTIX_BOOKING__NONSENSE", "1")
+        .env("EVENTIX_BOOKING__DATABSE__URL", "postgres://app:hunter2@db/booking")
+        .env("EVENTIX_BOOKING__HOLD", "0s")
+        .env("EVENTIX_PAYMENT__MODE", "production")
+        .env("EVENTIX_GATEWAY__LIMITS__DEPTH", "deep")
         .stdin(Stdio::null())
         .output()
         .unwrap();
 
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
-    let said = text(&output.stderr).to_lowercase();
-    assert!(said.contains("settings of booking") && said.contains("nonsense"), "{said}");
+    let said = text(&output.stderr);
+    for line in [
+        "settings of booking cannot be used",
+        "EVENTIX_BOOKING__NONSENSE: unknown",
+        "EVENTIX_BOOKING__DATABSE__URL: unknown; did you mean EVENTIX_BOOKING__DATABASE__URL?",
+        "EVENTIX_BOOKING__HOLD: is 0ns",
+        "EVENTIX_PAYMENT__MODE: cannot be set for the whole product in one process",
+        "EVENTIX_GATEWAY__LIMITS__DEPTH: invalid type: string \"deep\"",
+    ] {
+        assert!(said.contains(line), "{line} is missing in:\n{said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[tokio::test]

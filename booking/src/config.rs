@@ -2,24 +2,31 @@
 
 use std::time::Duration;
 
+use common::settings::{DatabaseSettings, Fault, KafkaSettings, Peer, Process, Settings, broker_faults};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::booking::Terms;
 
+/// Longer than anything here may last.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Settings of the booking service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Config {
-    /// `sqlite://FILE?mode=rwc` or `postgres://…`.
-    pub database_url: String,
-    /// Most connections to PostgreSQL; default 16.
-    pub database_connections: u32,
-    /// Kafka brokers, comma-separated `host:port`.
+    /// Mode, addresses and trust.
+    #[serde(flatten)]
+    pub process: Process,
+    /// Bookings, claims and tickets.
+    pub database: DatabaseSettings,
+    /// Kafka-protocol brokers, `host:port,…`; default `127.0.0.1:50054`.
     pub brokers: String,
-    /// Catalog's gRPC address, `http://host:port`.
-    pub catalog_endpoint: String,
-    /// Payment's gRPC address, `http://host:port`.
-    pub payment_endpoint: String,
+    /// How the brokers are reached.
+    pub kafka: KafkaSettings,
+    /// Where catalog answers; default `http://127.0.0.1:50051`.
+    pub catalog: Peer,
+    /// Where payment answers; default `http://127.0.0.1:50053`.
+    pub payment: Peer,
     /// How long a hold lasts; default 10 minutes.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
@@ -45,11 +52,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: "sqlite://data/booking.db?mode=rwc".into(),
-            database_connections: 16,
+            process: Process::on_loopback(50052, 50062),
+            database: DatabaseSettings::at("sqlite://data/booking.db?mode=rwc"),
             brokers: "127.0.0.1:50054".into(),
-            catalog_endpoint: "http://127.0.0.1:50051".into(),
-            payment_endpoint: "http://127.0.0.1:50053".into(),
+            kafka: KafkaSettings::default(),
+            catalog: Peer::on_loopback(50051),
+            payment: Peer::on_loopback(50053),
             hold: Duration::from_secs(600),
             grace: Duration::from_secs(120),
             sweep: Duration::from_secs(1),
@@ -61,32 +69,31 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reports every fault at once.
-    ///
-    /// # Errors
-    /// A duration that would never or always be over; no connections.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        let day = Duration::from_secs(24 * 3600);
-        let mut faults: Vec<String> = [
-            ("hold", self.hold, day),
-            ("grace", self.grace, day),
-            ("sweep", self.sweep, day),
-            ("lease", self.lease, day),
-            ("waiting", self.waiting, day),
-            ("fetch_wait", self.fetch_wait, day),
-        ]
-        .into_iter()
-        .filter(|(_, value, most)| value.is_zero() || value > most)
-        .map(|(name, value, most)| format!("{name} is {value:?}, must be above zero and at most {most:?}"))
-        .collect();
-        if self.database_connections == 0 {
-            faults.push("database_connections is 0, must be above zero".to_owned());
-        }
-        anyhow::ensure!(faults.is_empty(), "settings of booking: {}", faults.join("; "));
-        Ok(())
-    }
+impl Settings for Config {
+    const SERVICE: &'static str = "booking";
 
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.process.faults();
+        faults.extend(self.database.faults_inside("database", &self.process));
+        faults.extend(self.kafka.faults_inside("kafka", &self.process));
+        faults.extend(broker_faults(&self.brokers));
+        for (name, value) in [
+            ("hold", self.hold),
+            ("grace", self.grace),
+            ("sweep", self.sweep),
+            ("lease", self.lease),
+            ("waiting", self.waiting),
+            ("fetch_wait", self.fetch_wait),
+        ] {
+            if value.is_zero() || value > DAY {
+                faults.push(Fault::new(name, format!("is {value:?}, must be above zero and at most {DAY:?}")));
+            }
+        }
+        faults
+    }
+}
+
+impl Config {
     pub(crate) fn terms(&self) -> Terms {
         Terms {
             hold: chrono::Duration::from_std(self.hold).unwrap_or(chrono::Duration::MAX),
@@ -110,19 +117,18 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_at_once() {
-        let day = Duration::from_secs(24 * 3600);
         let config = Config {
             hold: Duration::ZERO,
-            grace: day + Duration::from_secs(1),
-            database_connections: 0,
+            grace: DAY + Duration::from_secs(1),
+            database: DatabaseSettings { connections: 0, ..DatabaseSettings::at("sqlite://x") },
             ..Config::default()
         };
 
         let faults = config.validate().unwrap_err().to_string();
 
-        for name in ["hold is 0ns", "grace is 86401s", "database_connections is 0"] {
-            assert!(faults.contains(name), "{name}: {faults}");
+        for line in ["HOLD: is 0ns", "GRACE: is 86401s", "DATABASE__CONNECTIONS: must be at least 1"] {
+            assert!(faults.contains(&format!("EVENTIX_BOOKING__{line}")), "{line}: {faults}");
         }
-        assert!(!faults.contains("sweep"), "{faults}");
+        assert!(!faults.contains("SWEEP"), "{faults}");
     }
 }

@@ -17,7 +17,8 @@ use common::messaging::{self, Intake};
 use common::outbox::Outbox;
 use common::proto::booking::v1::booking_service_server::BookingServiceServer;
 use common::runtime::{Host, Shutdown, Tasks};
-use sea_orm_migration::MigratorTrait;
+use common::schema;
+use common::settings::Settings;
 
 pub mod application;
 mod config;
@@ -43,7 +44,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Creates or upgrades the tables.
 pub async fn migrate(db: &Db) -> anyhow::Result<()> {
-    migrations::Migrator::up(db.writer(), None).await.context("migrating booking's database")
+    schema::migrate::<migrations::Migrator>(db).await.context("migrating the database of booking")
 }
 
 /// Runs the service until shutdown.
@@ -52,15 +53,13 @@ pub async fn migrate(db: &Db) -> anyhow::Result<()> {
 /// The database cannot be reached or migrated, or a task fails.
 pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let db = Db::connect(&config.database_url, config.database_connections)
-        .await
-        .with_context(|| "connecting to booking's database")?;
-    migrate(&db).await?;
+    let db = Db::open(&config.database).await.context("connecting to the database of booking")?;
+    schema::prepare::<migrations::Migrator>(&db, "booking", &config.database, config.process.mode).await?;
 
     let outbox = Outbox::new(db.clone(), "booking", TOPIC);
     let tickets = TicketKey::load(&db).await?;
     let store = Arc::new(Store::new(db.clone(), outbox.clone(), tickets, config.terms()));
-    let catalog = Arc::new(CatalogClient::new(&config.catalog_endpoint, host.identity.tokens.clone())?);
+    let catalog = Arc::new(CatalogClient::new(&config.catalog.endpoints.first(), host.identity.tokens.clone())?);
     let offers = Arc::new(Offers::new(store.clone(), catalog));
     let tokens = &host.identity.tokens;
 
@@ -70,17 +69,18 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
             producer: "payment",
             topic: "eventix.payment.v1",
             handler: Arc::new(PaymentFacts::new(store.clone())),
-            source: PeerFacts::new("payment", &config.payment_endpoint, tokens.clone())?,
+            source: PeerFacts::new("payment", &config.payment.endpoints.first(), tokens.clone())?,
         },
         Intake {
             producer: "catalog",
             topic: "eventix.catalog.v1",
             handler: Arc::new(CatalogFacts::new(store.clone(), offers.clone())),
-            source: PeerFacts::new("catalog", &config.catalog_endpoint, tokens.clone())?,
+            source: PeerFacts::new("catalog", &config.catalog.endpoints.first(), tokens.clone())?,
         },
     ];
     let settings = messaging::Settings {
         brokers: config.brokers.clone(),
+        kafka: config.kafka.clone(),
         owner: host.instance,
         lease: config.lease,
         consumer: ConsumerSettings { fetch_wait: config.fetch_wait, ..ConsumerSettings::default() },
@@ -95,6 +95,8 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
 
     let api = BookingServiceServer::new(Api::new(store, offers)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let server = Server::new("booking", host.identity.verifier, ACCESS).add(api).add(FactApi::service(outbox));
+    let server = server.reflecting(!config.process.is_production());
     tasks.spawn("booking server", server.serve(host.listener, "eventix.booking.v1.BookingService", shutdown));
+    host.health.serving(Arc::new(db));
     tasks.run(DRAIN).await
 }

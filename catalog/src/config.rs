@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
+use common::settings::{DatabaseSettings, Fault, KafkaSettings, Peer, Process, Settings, broker_faults};
 use serde::{Deserialize, Serialize};
 
 /// Settings of catalog.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
-    /// `sqlite:///path/catalog.db?mode=rwc` or `postgres://…`. Default: a file beside the process.
-    pub database_url: String,
-    /// Most connections to PostgreSQL; SQLite has its own. Default 10.
-    pub database_connections: u32,
+    /// Mode, addresses and trust.
+    #[serde(flatten)]
+    pub process: Process,
+    /// Venues, plans, events and offers.
+    pub database: DatabaseSettings,
     /// Kafka-protocol brokers, `host:port,…`. Default `127.0.0.1:50054`.
     pub brokers: String,
-    /// Where booking answers, `http://host:port`. Default `http://127.0.0.1:50052`.
-    pub booking_endpoint: String,
+    /// How the brokers are reached.
+    pub kafka: KafkaSettings,
+    /// Where booking answers. Default `http://127.0.0.1:50052`.
+    pub booking: Peer,
     /// How long a lease on a relay shard lasts unless renewed. Default 10 s.
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
@@ -24,33 +28,28 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: "sqlite://catalog.db?mode=rwc".into(),
-            database_connections: 10,
+            process: Process::on_loopback(50051, 50061),
+            database: DatabaseSettings::at("sqlite://data/catalog.db?mode=rwc"),
             brokers: "127.0.0.1:50054".into(),
-            booking_endpoint: "http://127.0.0.1:50052".into(),
+            kafka: KafkaSettings::default(),
+            booking: Peer::on_loopback(50052),
             lease: Duration::from_secs(10),
         }
     }
 }
 
-impl Config {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// Lists every fault.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        let known_database = ["sqlite:", "postgres:", "postgresql:"].iter().any(|p| self.database_url.starts_with(p));
-        let known_endpoint = ["http://", "https://"].iter().any(|p| self.booking_endpoint.starts_with(p));
-        let checks = [
-            (known_database, "database_url must begin with sqlite: or postgres:"),
-            (self.database_connections > 0, "database_connections must be at least 1"),
-            (!self.brokers.trim().is_empty(), "brokers must name at least one host:port"),
-            (known_endpoint, "booking_endpoint must begin with http:// or https://"),
-            (self.lease >= Duration::from_secs(1), "lease must be at least 1s"),
-        ];
-        let faults: Vec<&str> = checks.iter().filter(|(good, _)| !good).map(|(_, fault)| *fault).collect();
-        anyhow::ensure!(faults.is_empty(), "settings of catalog: {}", faults.join("; "));
-        Ok(())
+impl Settings for Config {
+    const SERVICE: &'static str = "catalog";
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.process.faults();
+        faults.extend(self.database.faults_inside("database", &self.process));
+        faults.extend(self.kafka.faults_inside("kafka", &self.process));
+        faults.extend(broker_faults(&self.brokers));
+        if self.lease < Duration::from_secs(1) {
+            faults.push(Fault::new("lease", "must be at least 1s"));
+        }
+        faults
     }
 }
 
@@ -60,10 +59,11 @@ mod tests {
 
     #[test]
     fn the_defaults_are_good_and_every_fault_is_listed() {
-        let bad = Config { database_url: "mysql://x".into(), lease: Duration::ZERO, ..Config::default() };
+        let bad = Config { database: DatabaseSettings::at("mysql://x"), lease: Duration::ZERO, ..Config::default() };
 
         assert!(Config::default().validate().is_ok());
         let message = bad.validate().unwrap_err().to_string();
-        assert!(message.contains("database_url") && message.contains("lease"), "{message}");
+        assert!(message.contains("EVENTIX_CATALOG__DATABASE__URL"), "{message}");
+        assert!(message.contains("EVENTIX_CATALOG__LEASE"), "{message}");
     }
 }

@@ -22,7 +22,8 @@ use common::inbox::ConsumerSettings;
 use common::messaging;
 use common::outbox::Outbox;
 use common::runtime::{Host, Shutdown, Tasks};
-use sea_orm_migration::MigratorTrait;
+use common::schema;
+use common::settings::Settings;
 
 use self::application::App;
 pub use self::config::Config;
@@ -42,7 +43,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// A statement fails.
 pub async fn migrate(db: &Db) -> anyhow::Result<()> {
-    migrations::Migrator::up(db.writer(), None).await.context("migrating the database of catalog")
+    schema::migrate::<migrations::Migrator>(db).await.context("migrating the database of catalog")
 }
 
 /// Runs catalog until `shutdown`, or until something in it fails.
@@ -51,24 +52,27 @@ pub async fn migrate(db: &Db) -> anyhow::Result<()> {
 /// Bad settings, no database, or the first task that fails.
 pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let db = Db::connect(&config.database_url, config.database_connections).await;
-    let db = db.context("connecting to the database of catalog")?;
-    migrate(&db).await?;
+    let db = Db::open(&config.database).await.context("connecting to the database of catalog")?;
+    schema::prepare::<migrations::Migrator>(&db, "catalog", &config.database, config.process.mode).await?;
 
     let outbox = Outbox::new(db.clone(), PRODUCER, TOPIC);
     let store = Arc::new(SqlStore::new(db.clone(), outbox.clone()));
-    let booking = Arc::new(BookingClient::new(&config.booking_endpoint, host.identity.tokens.clone())?);
+    let booking = Arc::new(BookingClient::new(&config.booking.endpoints.first(), host.identity.tokens.clone())?);
     let app = App::new(store, booking, host.clock);
-    let server = Api::new(app, db.clone(), outbox.clone()).server(host.identity.verifier);
+    let server = Api::new(app, db.clone(), outbox.clone())
+        .server(host.identity.verifier)
+        .reflecting(!config.process.is_production());
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("catalog gRPC server", server.serve(host.listener, SERVICE, shutdown));
     let settings = messaging::Settings {
         brokers: config.brokers,
+        kafka: config.kafka,
         owner: host.instance,
         lease: config.lease,
         consumer: ConsumerSettings::default(),
     };
     messaging::start(&mut tasks, &db, &outbox, PRODUCER, vec![], settings);
+    host.health.serving(Arc::new(db));
     tasks.run(DRAIN).await
 }

@@ -14,13 +14,12 @@ use sea_orm::{
 };
 
 use crate::clock::from_micros;
+use crate::settings::DatabaseSettings;
 
 /// Readers of one SQLite file; SQLite has one writer anyway.
 const SQLITE_READERS: u32 = 4;
 /// How long a writer waits for another process's write lock.
 const SQLITE_BUSY: Duration = Duration::from_secs(10);
-/// How long a call waits for a pooled connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A service's database: cheap to clone.
 #[derive(Clone)]
@@ -31,14 +30,17 @@ pub struct Db {
 }
 
 impl Db {
-    /// Connects to `sqlite:///path/to/file.db?mode=rwc` or `postgres://…`.
+    /// Connects to `sqlite:///path/to/file.db?mode=rwc` or `postgres://…`, otherwise with default settings.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, DbErr> {
-        let (write, read) = if url.starts_with("sqlite:") {
-            (sqlite(url, 1).await?, sqlite(url, SQLITE_READERS).await?)
+        Self::open(&DatabaseSettings { connections, ..DatabaseSettings::at(url) }).await
+    }
+
+    /// Connects as the settings say.
+    pub async fn open(settings: &DatabaseSettings) -> Result<Self, DbErr> {
+        let (write, read) = if settings.url.is_sqlite() {
+            (sqlite(settings, 1).await?, sqlite(settings, SQLITE_READERS).await?)
         } else {
-            let mut options = ConnectOptions::new(url);
-            options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
-            let pool = Database::connect(options).await?;
+            let pool = postgres(settings).await?;
             (pool.clone(), pool)
         };
         Ok(Self { write, read, offset_micros: Arc::default() })
@@ -54,7 +56,15 @@ impl Db {
             .await
     }
 
-    /// For single writes and migrations.
+    /// Asks the database for nothing but an answer.
+    ///
+    /// # Errors
+    /// It cannot be reached, or has no connection to spare.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.read.execute_unprepared("SELECT 1").await.map(drop)
+    }
+
+    /// For single writes.
     pub fn writer(&self) -> &DatabaseConnection {
         &self.write
     }
@@ -126,12 +136,26 @@ impl Db {
     }
 }
 
-async fn sqlite(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
-    let mut options = ConnectOptions::new(url);
+async fn postgres(settings: &DatabaseSettings) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(settings.url.expose());
+    let limit = format!("{}ms", settings.statement_timeout.as_millis());
+    options
+        .max_connections(settings.connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .sqlx_logging(false)
+        // The second bound is for a process that is frozen inside a transaction: its locks would stop everybody.
+        .map_sqlx_postgres_opts(move |options| {
+            options.options([("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)])
+        });
+    Database::connect(options).await
+}
+
+async fn sqlite(settings: &DatabaseSettings, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(settings.url.expose());
     options
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(settings.acquire_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
         .sqlx_logging(false)

@@ -18,6 +18,7 @@ use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tower::Service;
 use tower::retry::budget::{Budget, TpsBudget};
 use tracing::Instrument;
@@ -52,12 +53,13 @@ pub struct Server {
     routes: Routes,
     verifier: Arc<Verifier>,
     access: AccessTable,
+    reflects: bool,
 }
 
 impl Server {
     /// An empty server; `service` is its short name, for instance `booking`.
     pub fn new(service: &'static str, verifier: Arc<Verifier>, access: AccessTable) -> Self {
-        Self { service, routes: Routes::default(), verifier, access }
+        Self { service, routes: Routes::default(), verifier, access, reflects: true }
     }
 
     /// Adds a generated service.
@@ -70,6 +72,13 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.routes = self.routes.add_service(service);
+        self
+    }
+
+    /// Whether anybody may ask here which methods there are; the admin side tells in any case.
+    #[must_use]
+    pub fn reflecting(mut self, reflects: bool) -> Self {
+        self.reflects = reflects;
         self
     }
 
@@ -93,12 +102,10 @@ impl Server {
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(name, serving(&self.verifier)).await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .context("building reflection")?;
-        let routes = Routes::from(guarded).add_service(health_service).add_service(reflection);
+        let mut routes = Routes::from(guarded).add_service(health_service);
+        if self.reflects {
+            routes = routes.add_service(reflection()?);
+        }
 
         let verifier = self.verifier;
         let stop = async move {
@@ -122,7 +129,18 @@ fn serving(verifier: &Verifier) -> ServingStatus {
     if verifier.ready() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
-fn nodelay(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
+/// Tells which services and methods there are.
+pub(crate) fn reflection() -> anyhow::Result<ServerReflectionServer<impl ServerReflection>> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("building reflection")
+}
+
+pub(crate) fn nodelay(
+    listener: TcpListener,
+) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
     use tokio_stream::StreamExt;
     TcpListenerStream::new(listener).map(|stream| {
         let stream = stream?;

@@ -12,6 +12,7 @@ use crate::inbox::{self, Consumer, ConsumerParts, ConsumerSettings, FactHandler,
 use crate::lease::Leases;
 use crate::outbox::{self, Outbox, Relay};
 use crate::runtime::{Shutdown, Tasks};
+use crate::settings::KafkaSettings;
 use crate::tables::PARTITIONS;
 use crate::{requests, telemetry};
 
@@ -24,6 +25,8 @@ const TOPIC_PAUSE: Duration = Duration::from_millis(500);
 pub struct Settings {
     /// Comma-separated `host:port`.
     pub brokers: String,
+    /// How they are reached.
+    pub kafka: KafkaSettings,
     /// This process's name in leases.
     pub owner: String,
     /// How long a lease lasts without renewal.

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 
 use crate::auth::{Identity, Issuer, Verifier};
 use crate::runtime::Shutdown;
@@ -30,8 +30,9 @@ use keys::KeyKeeper;
 /// # Errors
 /// Settings with faults, or a file of certificates that cannot be used.
 pub fn identity(settings: &AuthSettings) -> anyhow::Result<(Identity, Keeper)> {
-    let faults = settings.faults();
-    ensure!(faults.is_empty(), "settings of identity: {}", faults.join("; "));
+    if let Some(fault) = settings.faults().first() {
+        bail!("auth.{} {}", fault.key, fault.wrong);
+    }
     let http = Arc::new(Http::new(tls::client_config(settings.ca_file.as_deref()).context("auth.ca_file")?));
 
     let (keys, fetched) = KeyKeeper::new(http.clone(), settings)?;

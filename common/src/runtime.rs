@@ -10,6 +10,7 @@ pub use tokio_util::sync::CancellationToken as Shutdown;
 
 use crate::auth::Identity;
 use crate::clock::Clock;
+use crate::health::Health;
 
 /// Where and as whom a service runs; the listener is bound before, so that its address is known to its peers.
 pub struct Host {
@@ -21,6 +22,8 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     /// Name of this process in leases: a restart under the same name takes its leases over at once.
     pub instance: String,
+    /// Where the service says what it needs in order to work.
+    pub health: Health,
 }
 
 /// The long-running tasks of one service.

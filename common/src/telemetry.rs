@@ -14,8 +14,9 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
-use tracing::Span;
+use tracing::{Level, Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -28,6 +29,23 @@ const NOT_TRACED: &str = "h2=off,hyper=off,hyper_util=off,tonic=off,tower=off,rs
 const CONSOLE_DEFAULT: &str =
     "info,rskafka=off,sea_orm_migration=warn,sqlx=warn,h2=warn,hyper=warn,opentelemetry=warn,opentelemetry_sdk=warn";
 
+/// Crates that print headers, and so tokens, below this level: what `RUST_LOG` cannot change in production.
+const TALKATIVE: [&str; 8] = ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls", "sqlx", "sea_orm"];
+
+/// How logs are written to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logs {
+    /// Lines for people.
+    Lines,
+    /// One JSON object per line, for production.
+    Json,
+}
+
+fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
+    let talkative = TALKATIVE.contains(&metadata.target().split("::").next().unwrap_or_default());
+    !talkative || *metadata.level() <= Level::INFO
+}
+
 /// Keeps the exporters alive; dropped last.
 pub struct Telemetry {
     tracer: SdkTracerProvider,
@@ -35,11 +53,19 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts telemetry for this process. Must be called inside a runtime, once.
+    /// Starts telemetry for this process, with readable lines. Must be called inside a runtime, once.
     ///
     /// # Errors
     /// An OTLP address that cannot be parsed, or a second call.
     pub fn start(service: &str) -> anyhow::Result<Self> {
+        Self::start_with(service, Logs::Lines)
+    }
+
+    /// The same with a choice of logs.
+    ///
+    /// # Errors
+    /// An OTLP address that cannot be parsed, or a second call.
+    pub fn start_with(service: &str, logs: Logs) -> anyhow::Result<Self> {
         let resource = Resource::builder().with_service_name(service.to_owned()).build();
         let mut tracer = SdkTracerProvider::builder().with_resource(resource.clone());
         if exports_spans() {
@@ -58,7 +84,11 @@ impl Telemetry {
             .with_tracked_inactivity(false)
             .with_filter(EnvFilter::new(format!("info,{NOT_TRACED}")));
         let console = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(CONSOLE_DEFAULT));
-        tracing_subscriber::registry().with(spans).with(console::layer().with_filter(console)).try_init()?;
+        let shown = match logs {
+            Logs::Lines => console::lines().with_filter(console).boxed(),
+            Logs::Json => console::json().with_filter(console.and(filter_fn(tells_no_secret))).boxed(),
+        };
+        tracing_subscriber::registry().with(spans).with(shown).try_init()?;
         Ok(Self { tracer, meter })
     }
 

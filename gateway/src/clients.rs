@@ -27,9 +27,9 @@ impl Clients {
     /// # Errors
     /// An endpoint that is no address.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let catalog = MeshChannel::new("catalog", &config.catalog_endpoint)?;
-        let booking = MeshChannel::new("booking", &config.booking_endpoint)?;
-        let payment = MeshChannel::new("payment", &config.payment_endpoint)?;
+        let catalog = MeshChannel::new("catalog", &config.catalog.endpoints.first())?;
+        let booking = MeshChannel::new("booking", &config.booking.endpoints.first())?;
+        let payment = MeshChannel::new("payment", &config.payment.endpoints.first())?;
         Ok(Self {
             health: [
                 ("catalog", "eventix.catalog.v1.CatalogService", HealthClient::new(catalog.clone())),

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use common::settings::{Fault, Peer, Process, Secret, Settings};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the gateway: `EVENTIX_GATEWAY__…`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Config {
+    /// Mode, addresses and trust.
+    #[serde(flatten)]
+    pub process: Process,
     /// Where catalog answers gRPC. Default `http://127.0.0.1:50051`.
-    pub catalog_endpoint: String,
+    pub catalog: Peer,
     /// Where booking answers gRPC. Default `http://127.0.0.1:50052`.
-    pub booking_endpoint: String,
+    pub booking: Peer,
     /// Where payment answers gRPC. Default `http://127.0.0.1:50053`.
-    pub payment_endpoint: String,
+    pub payment: Peer,
     /// Time one request may take, from its last byte in to its first byte out. Default 10 s.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
@@ -24,7 +28,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
     /// Secret that signs cursors, the same on every replica; empty takes a public one, good enough for development.
-    pub cursor_key: String,
+    pub cursor_key: Secret,
     /// Memory for seating plans kept between requests, bytes. Default 64 MiB.
     pub plan_cache_bytes: u64,
     /// What a request may cost.
@@ -33,7 +37,7 @@ pub struct Config {
 
 /// Bounds of one request; what is over is refused before anything is executed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Limits {
     /// Bytes of a body. Default 256 KiB.
     pub body_bytes: usize,
@@ -62,13 +66,14 @@ pub struct Limits {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            catalog_endpoint: "http://127.0.0.1:50051".into(),
-            booking_endpoint: "http://127.0.0.1:50052".into(),
-            payment_endpoint: "http://127.0.0.1:50053".into(),
+            process: Process::on_loopback(8080, 8081),
+            catalog: Peer::on_loopback(50051),
+            booking: Peer::on_loopback(50052),
+            payment: Peer::on_loopback(50053),
             request_timeout: Duration::from_secs(10),
             import_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(10),
-            cursor_key: String::new(),
+            cursor_key: Secret::default(),
             plan_cache_bytes: 64 * 1024 * 1024,
             limits: Limits::default(),
         }
@@ -93,45 +98,49 @@ impl Default for Limits {
     }
 }
 
-impl Config {
-    /// Checks what types cannot.
-    ///
-    /// # Errors
-    /// Names every fault at once.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        let mut faults = Vec::new();
-        for (name, endpoint) in [
-            ("catalog_endpoint", &self.catalog_endpoint),
-            ("booking_endpoint", &self.booking_endpoint),
-            ("payment_endpoint", &self.payment_endpoint),
-        ] {
-            if endpoint.parse::<::http::Uri>().ok().and_then(|uri| uri.host().map(str::len)).is_none() {
-                faults.push(format!("{name} {endpoint:?} is not an address such as http://127.0.0.1:50051"));
-            }
-        }
-        if self.request_timeout.is_zero() || self.import_timeout.is_zero() {
-            faults.push("request_timeout and import_timeout must be longer than zero".into());
-        }
-        if self.limits.import_body_bytes < self.limits.body_bytes {
-            faults.push("limits.import_body_bytes must not be below limits.body_bytes".into());
-        }
-        anyhow::ensure!(faults.is_empty(), "settings of gateway: {}", faults.join("; "));
-        Ok(())
+impl Settings for Config {
+    const SERVICE: &'static str = "gateway";
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.process.faults();
+        let public_key = self.process.is_production() && self.cursor_key.is_empty();
+        let imports = self.limits.import_body_bytes < self.limits.body_bytes;
+        faults.extend(Fault::found([
+            (self.request_timeout.is_zero(), "request_timeout", "must be longer than nothing"),
+            (self.import_timeout.is_zero(), "import_timeout", "must be longer than nothing"),
+            (public_key, "cursor_key", "is missing: production does not sign with a public key"),
+            (imports, "limits.import_body_bytes", "must not be below limits.body_bytes"),
+        ]));
+        faults
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use common::settings::Mode;
+
     use super::*;
 
     #[test]
     fn every_fault_of_the_settings_is_named_at_once() {
-        let config =
-            Config { catalog_endpoint: "nowhere at all".into(), request_timeout: Duration::ZERO, ..Config::default() };
+        let limits = Limits { import_body_bytes: 1, ..Limits::default() };
+        let config = Config { limits, request_timeout: Duration::ZERO, ..Config::default() };
 
         let text = config.validate().unwrap_err().to_string();
 
-        assert!(text.contains("catalog_endpoint") && text.contains("request_timeout"), "{text}");
+        assert!(text.contains("LIMITS__IMPORT_BODY_BYTES") && text.contains("REQUEST_TIMEOUT"), "{text}");
         assert!(Config::default().validate().is_ok());
+    }
+
+    #[test]
+    fn production_signs_cursors_with_a_key_of_its_own() {
+        let process = Process { mode: Mode::Production, ..Config::default().process };
+        let keys = |config: &Config| config.faults().into_iter().map(|fault| fault.key).collect::<Vec<_>>();
+
+        let public = Config { process: process.clone(), ..Config::default() };
+        let own = Config { process, cursor_key: "a secret".into(), ..Config::default() };
+
+        assert_eq!(keys(&public), ["auth.issuer", "cursor_key"]);
+        assert_eq!(keys(&own), ["auth.issuer"]);
     }
 }

@@ -40,7 +40,7 @@ pub struct App {
     identity: Identity,
     api: Arc<Api>,
     schema: Schema,
-    readiness: Readiness,
+    readiness: Arc<Readiness>,
     dev: Option<Arc<DevIssuer>>,
 }
 
@@ -59,13 +59,18 @@ impl App {
             tracing::warn!("cursor_key is not set: cursors are signed with a public key");
         }
         let clients = Clients::new(&config)?;
-        let readiness = Readiness::new(&clients, identity.verifier.clone(), shutdown);
+        let readiness = Arc::new(Readiness::new(&clients, identity.verifier.clone(), shutdown));
         let api = Arc::new(Api {
             clients,
-            cursors: Cursors::new(&config.cursor_key),
+            cursors: Cursors::new(config.cursor_key.expose()),
             plans: Plans::new(config.plan_cache_bytes),
         });
         Ok(Arc::new(Self { schema: schema::build(dev.is_some()), config, identity, api, readiness, dev }))
+    }
+
+    /// What the gateway needs in order to work.
+    pub fn readiness(&self) -> Arc<Readiness> {
+        self.readiness.clone()
     }
 
     /// Whether this is the embedded run, where schema and page are open to everybody.
@@ -93,11 +98,11 @@ fn router(app: Arc<App>) -> anyhow::Result<Router> {
         .route("/graphql", any(graphql::answer))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .route("/.well-known/eventix-ticket-keys.json", get(ticket_keys::answer))
-        .route("/metrics", get(metrics));
+        .route("/.well-known/eventix-ticket-keys.json", get(ticket_keys::answer));
     if app.is_open() {
         router = router
             .merge(dev::page()?)
+            .route("/metrics", get(metrics))
             .route("/dev/token", post(dev::token))
             .route("/.well-known/jwks.json", get(dev::jwks))
             .layer(CorsLayer::permissive());

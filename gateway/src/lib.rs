@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use common::dev_issuer::DevIssuer;
 use common::runtime::{Host, Shutdown, Tasks};
+use common::settings::Settings;
 
 pub use config::Config;
 pub use schema::sdl;
@@ -33,8 +34,9 @@ pub use schema::sdl;
 pub async fn serve(config: Config, host: Host, dev: Option<Arc<DevIssuer>>, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
     let drain = config.drain;
-    let Host { listener, identity, clock: _, instance: _ } = host;
+    let Host { listener, identity, health, clock: _, instance: _ } = host;
     let app = http::App::new(config, identity, dev, shutdown.clone())?;
+    health.serving(app.readiness());
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("http", http::serve(listener, app, shutdown));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::settings::{DatabaseSettings, Fault, KafkaSettings, Peer, Process, Settings, broker_faults};
 use serde::{Deserialize, Serialize};
 
 use crate::application::steps::StepSettings;
@@ -9,21 +10,21 @@ use crate::domain::Patience;
 
 /// How payment runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Config {
-    /// `sqlite://path?mode=rwc` or `postgres://…`.
-    pub database_url: String,
-    /// Connections to PostgreSQL at most.
-    pub database_connections: u32,
-    /// Brokers of the log, `host:port`, comma-separated.
+    /// Mode, addresses and trust.
+    #[serde(flatten)]
+    pub process: Process,
+    /// Payments, provider steps, refunds and the ledger.
+    pub database: DatabaseSettings,
+    /// Kafka-protocol brokers, `host:port,…`; `127.0.0.1:50054`.
     pub brokers: String,
-    /// Where booking serves, `http://host:port`.
-    pub booking_endpoint: String,
-    /// The simulated provider's own ledger, a database apart from payment's.
-    pub provider_database_url: String,
-    /// Longest wait for one answer of the provider; 5 s.
-    #[serde(with = "humantime_serde")]
-    pub provider_timeout: Duration,
+    /// How the brokers are reached.
+    pub kafka: KafkaSettings,
+    /// Where booking answers; `http://127.0.0.1:50052`.
+    pub booking: Peer,
+    /// Who moves the money.
+    pub provider: ProviderSettings,
     /// Pause before the provider is asked a second time; doubles; 200 ms.
     #[serde(with = "humantime_serde")]
     pub retry_first: Duration,
@@ -40,15 +41,32 @@ pub struct Config {
     pub waiting: Duration,
 }
 
+/// The simulated provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProviderSettings {
+    /// Its own ledger, a database apart from payment's.
+    pub database: DatabaseSettings,
+    /// Longest wait for one of its answers; 5 s.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+}
+
+impl Default for ProviderSettings {
+    fn default() -> Self {
+        Self { database: DatabaseSettings::at("sqlite://data/provider.db?mode=rwc"), timeout: Duration::from_secs(5) }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: "sqlite://data/payment.db?mode=rwc".to_owned(),
-            database_connections: 10,
+            process: Process::on_loopback(50053, 50063),
+            database: DatabaseSettings::at("sqlite://data/payment.db?mode=rwc"),
             brokers: "127.0.0.1:50054".to_owned(),
-            booking_endpoint: "http://127.0.0.1:50052".to_owned(),
-            provider_database_url: "sqlite://data/provider.db?mode=rwc".to_owned(),
-            provider_timeout: Duration::from_secs(5),
+            kafka: KafkaSettings::default(),
+            booking: Peer::on_loopback(50052),
+            provider: ProviderSettings::default(),
             retry_first: Duration::from_millis(200),
             retry_longest: Duration::from_secs(5),
             refusals_max: 8,
@@ -58,33 +76,35 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Checks what types cannot.
-    ///
-    /// # Errors
-    /// Every fault, in one message.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        let faults: Vec<&str> = [
-            (self.database_connections == 0, "database_connections must be at least 1"),
-            (self.provider_timeout.is_zero(), "provider_timeout must be longer than nothing"),
-            (self.retry_first.is_zero(), "retry_first must be longer than nothing"),
-            (self.retry_longest < self.retry_first, "retry_longest must not be shorter than retry_first"),
-            (self.refusals_max == 0, "refusals_max must be at least 1"),
-            (self.lease < Duration::from_secs(1), "lease must be at least 1s"),
-            (self.waiting < Duration::from_secs(1), "waiting must be at least 1s"),
-            (self.database_url == self.provider_database_url, "provider_database_url must be a database of its own"),
-        ]
-        .into_iter()
-        .filter_map(|(wrong, fault)| wrong.then_some(fault))
-        .collect();
-        anyhow::ensure!(faults.is_empty(), "settings of payment: {}", faults.join("; "));
-        Ok(())
-    }
+impl Settings for Config {
+    const SERVICE: &'static str = "payment";
 
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.process.faults();
+        faults.extend(self.database.faults_inside("database", &self.process));
+        faults.extend(self.provider.database.faults_inside("provider.database", &self.process));
+        faults.extend(self.kafka.faults_inside("kafka", &self.process));
+        faults.extend(broker_faults(&self.brokers));
+        let second = Duration::from_secs(1);
+        let shared = self.database.url.expose() == self.provider.database.url.expose();
+        faults.extend(Fault::found([
+            (shared, "provider.database.url", "must be a database of its own"),
+            (self.provider.timeout.is_zero(), "provider.timeout", "must be longer than nothing"),
+            (self.retry_first.is_zero(), "retry_first", "must be longer than nothing"),
+            (self.retry_longest < self.retry_first, "retry_longest", "must not be shorter than retry_first"),
+            (self.refusals_max == 0, "refusals_max", "must be at least 1"),
+            (self.lease < second, "lease", "must be at least 1s"),
+            (self.waiting < second, "waiting", "must be at least 1s"),
+        ]));
+        faults
+    }
+}
+
+impl Config {
     /// How the provider is asked.
     pub fn steps(&self) -> StepSettings {
         StepSettings {
-            provider_timeout: self.provider_timeout,
+            provider_timeout: self.provider.timeout,
             patience: Patience {
                 first: self.retry_first,
                 longest: self.retry_longest,
@@ -109,6 +129,6 @@ mod tests {
 
         let faults = wrong.validate().unwrap_err().to_string();
 
-        assert!(faults.contains("refusals_max") && faults.contains("waiting"), "{faults}");
+        assert!(faults.contains("PAYMENT__REFUSALS_MAX") && faults.contains("PAYMENT__WAITING"), "{faults}");
     }
 }

@@ -16,8 +16,9 @@ use common::messaging::{self, Intake};
 use common::outbox::Outbox;
 use common::proto::payment::v1::payment_service_server::PaymentServiceServer;
 use common::runtime::{Host, Shutdown, Tasks};
+use common::schema;
+use common::settings::Settings;
 use sea_orm::DbErr;
-use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
 pub mod application;
@@ -33,7 +34,7 @@ use application::saga::Saga;
 use application::steps::StepWorker;
 use application::waiting::Waiting;
 use infrastructure::grpc::{ACCESS, PaymentApi, SERVICE_NAME};
-use infrastructure::provider::simulated::SimulatedProvider;
+use infrastructure::provider::simulated::{self, SimulatedProvider};
 use infrastructure::store::SqlStore;
 
 /// Where payment's facts are published.
@@ -48,7 +49,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// The database cannot be migrated.
 pub async fn migrate(db: &Db) -> Result<(), DbErr> {
-    migrations::Migrator::up(db.writer(), None).await
+    schema::migrate::<migrations::Migrator>(db).await
+}
+
+/// Brings the simulated provider's ledger up to date.
+///
+/// # Errors
+/// The database cannot be migrated.
+pub async fn migrate_provider(db: &Db) -> Result<(), DbErr> {
+    schema::migrate::<simulated::migrations::Migrator>(db).await
 }
 
 /// Runs payment until shutdown.
@@ -57,9 +66,12 @@ pub async fn migrate(db: &Db) -> Result<(), DbErr> {
 /// Bad settings, no database, or the first task that fails.
 pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let db = Db::connect(&config.database_url, config.database_connections).await.context("payment database")?;
-    migrate(&db).await.context("migrating the payment database")?;
-    let provider = SimulatedProvider::open(&config.provider_database_url).await.context("provider ledger")?;
+    let (database, ledger, mode) = (&config.database, &config.provider.database, config.process.mode);
+    let db = Db::open(database).await.context("connecting to the database of payment")?;
+    schema::prepare::<migrations::Migrator>(&db, "payment", database, mode).await?;
+    let provider = Db::open(ledger).await.context("connecting to the provider's ledger")?;
+    schema::prepare::<simulated::migrations::Migrator>(&provider, "payment", ledger, mode).await?;
+    let provider = SimulatedProvider::new(provider);
 
     let outbox = Outbox::new(db.clone(), "payment", TOPIC);
     let steps_wake = Arc::new(Notify::new());
@@ -75,10 +87,11 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         producer: "booking",
         topic: BOOKING_TOPIC,
         handler: Arc::new(Saga::new(store.clone())),
-        source: PeerFacts::new("booking", &config.booking_endpoint, host.identity.tokens.clone())?,
+        source: PeerFacts::new("booking", &config.booking.endpoints.first(), host.identity.tokens.clone())?,
     };
     let settings = messaging::Settings {
         brokers: config.brokers.clone(),
+        kafka: config.kafka.clone(),
         owner: host.instance,
         lease: config.lease,
         consumer: ConsumerSettings::default(),
@@ -90,8 +103,13 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     }
 
     let server = common::grpc::Server::new("payment", host.identity.verifier, ACCESS)
-        .add(PaymentServiceServer::new(PaymentApi::new(db)).max_decoding_message_size(common::grpc::MESSAGE_BYTES_MAX))
-        .add(FactApi::service(outbox));
+        .add(
+            PaymentServiceServer::new(PaymentApi::new(db.clone()))
+                .max_decoding_message_size(common::grpc::MESSAGE_BYTES_MAX),
+        )
+        .add(FactApi::service(outbox))
+        .reflecting(!config.process.is_production());
     tasks.spawn("payment grpc", server.serve(host.listener, SERVICE_NAME, tasks.shutdown()));
+    host.health.serving(Arc::new(db));
     tasks.run(DRAIN).await
 }

@@ -1,193 +1,177 @@
-//! `eventix catalog|booking|payment|gateway`: one service in this process, with the development identity, on the same
-//! folder and ports as `up`. Also where every service's settings are put together.
+//! `eventix catalog|booking|payment|gateway`: one service in this process. Its settings say everything; flags are short
+//! words for some of them.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use common::admin;
 use common::clock::SystemClock;
-use common::config::load;
-use common::dev_issuer::DevIssuer;
-use common::runtime::{Host, Shutdown};
-use common::telemetry::Telemetry;
+use common::health::Health;
+use common::runtime::{Host, Shutdown, Tasks};
+use common::settings::{Loader, Settings};
+use common::telemetry::{Logs, Telemetry};
+use uuid::Uuid;
 
 use super::signals::Signals;
-use super::up::{GRPC_BASE_PORT, GRPC_BASE_PORT_MAX, LISTEN, host, loopback_only, on_loopback};
+use super::up::{DRAIN, GRPC_BASE_PORT_MAX, on_loopback};
 use super::{BadSettings, in_runtime};
-use crate::folder::{Folder, RunFile};
+use crate::folder::Folder;
+use crate::services::{self, Service};
 
 /// Where one service runs.
 #[derive(Debug, Args)]
 #[command(after_help = SETTINGS)]
 pub(super) struct ServiceArgs {
-    /// Folder of the databases; made when absent
+    /// Folder of the databases, unless settings name others; made when absent
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
-    #[command(flatten)]
-    mesh: MeshArgs,
-    /// Addresses of the brokers, separated by commas [default: 127.0.0.1:N+3, a development broker]
+    /// Addresses of the brokers, separated by commas [default: 127.0.0.1:50054, a development broker]
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
+    #[command(flatten)]
+    process: ProcessArgs,
 }
 
-/// Where the gateway runs.
+/// What every service can be told.
 #[derive(Debug, Args)]
 #[command(after_help = SETTINGS)]
-pub(super) struct GatewayArgs {
-    /// Address of GraphQL; loopback only. The GraphiQL page and /dev/token are with `eventix up` only
-    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
-    listen: SocketAddr,
-    #[command(flatten)]
-    mesh: MeshArgs,
-}
-
-#[derive(Debug, Args)]
-struct MeshArgs {
-    /// Port of catalog; booking has N+1, payment N+2
-    #[arg(long, value_name = "N", default_value_t = GRPC_BASE_PORT, value_parser = clap::value_parser!(u16).range(1..=GRPC_BASE_PORT_MAX))]
-    grpc_base_port: u16,
+pub(super) struct ProcessArgs {
+    /// Address of the service, port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Address of health, metrics and reflection, port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
+    /// Look for catalog on port N of this machine, booking on N+1, payment on N+2, the broker on N+3; listen accordingly,
+    /// admin sides ten ports higher [default: 50051]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=GRPC_BASE_PORT_MAX))]
+    grpc_base_port: Option<u16>,
     /// TOML file with settings of this service
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 const SETTINGS: &str = "\
-Settings come from code, then --config FILE, then EVENTIX_<SERVICE>__<SETTING>, for instance EVENTIX_BOOKING__HOLD=5m.
-Every service trusts the development issuer, so all addresses are loopback ones. The broker: eventix-devbroker.";
+Settings come from code, then --config FILE, then EVENTIX_<SERVICE>__<SETTING>, for instance EVENTIX_BOOKING__HOLD=5m,
+then flags. Without AUTH the service trusts the development issuer and listens on loopback addresses only.
+The broker for development: eventix-devbroker.";
 
-/// Where the parts find each other.
-pub(super) struct Mesh {
-    catalog: SocketAddr,
-    booking: SocketAddr,
-    payment: SocketAddr,
-    brokers: String,
+/// From catalog's port to an admin side's.
+const ADMIN_OFFSET: u16 = 10;
+
+pub(super) fn run<S: Service>(args: &ServiceArgs) -> anyhow::Result<()> {
+    let folder = Folder::planned(&args.data)?;
+    let loader = services::from_outside(services::in_folder::<S>(&folder), args.process.config.as_deref());
+    let broker = args.process.grpc_base_port.map(|base| on_loopback(base + 3).to_string());
+    let loader = loader.flag("--grpc-base-port", "brokers", broker);
+    let loader = loader.flag("--brokers", "brokers", args.brokers.clone());
+    let config: S = args.process.over::<S>(loader).load().map_err(BadSettings::from)?;
+    if !services::lives_in(&config, &folder) {
+        return in_runtime(alone(config, unique_name(S::SERVICE)));
+    }
+    let _lock = Folder::make(&args.data)?.lock_for(S::SERVICE)?;
+    // The lock keeps the name unique, and a restart takes its own leases over at once.
+    in_runtime(alone(config, S::SERVICE.to_owned()))
 }
 
-impl Mesh {
-    /// The addresses of a running product.
-    pub(super) fn of(run: &RunFile) -> Self {
-        let grpc = &run.grpc;
-        let (catalog, booking, payment) = (grpc.catalog, grpc.booking, grpc.payment);
-        Self { catalog, booking, payment, brokers: run.broker.to_string() }
-    }
+pub(super) fn run_gateway(args: &ProcessArgs) -> anyhow::Result<()> {
+    let loader = services::from_outside(Loader::new::<gateway::Config>(), args.config.as_deref());
+    let config = args.over::<gateway::Config>(loader).load::<gateway::Config>().map_err(BadSettings::from)?;
+    in_runtime(alone(config, unique_name(gateway::Config::SERVICE)))
+}
 
-    fn at(base: u16, brokers: Option<&str>) -> Self {
-        Self {
-            catalog: on_loopback(base),
-            booking: on_loopback(base + 1),
-            payment: on_loopback(base + 2),
-            brokers: brokers.map_or_else(|| on_loopback(base + 3).to_string(), str::to_owned),
+/// A name in leases that no other process has or had.
+fn unique_name(service: &str) -> String {
+    format!("{service}-{}", Uuid::now_v7())
+}
+
+impl ProcessArgs {
+    /// The flags over everything else.
+    fn over<S: Service>(&self, mut loader: Loader) -> Loader {
+        if let Some(base) = self.grpc_base_port {
+            let flag = "--grpc-base-port";
+            for peer in S::PEERS {
+                let endpoint = port_of(peer, base).map(|port| format!("http://{}", on_loopback(port)));
+                loader = loader.flag(flag, &format!("{peer}.endpoints"), endpoint);
+            }
+            let port = port_of(S::SERVICE, base);
+            let admin = port.map(|port| on_loopback(port + ADMIN_OFFSET).to_string());
+            loader = loader.flag(flag, "listen", port.map(|port| on_loopback(port).to_string()));
+            loader = loader.flag(flag, "admin_listen", admin);
         }
+        let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        loader.flag("--listen", "listen", text(self.listen)).flag(
+            "--admin-listen",
+            "admin_listen",
+            text(self.admin_listen),
+        )
     }
 }
 
-fn http(address: SocketAddr) -> String {
-    format!("http://{address}")
+/// The gateway has a port of its own.
+fn port_of(service: &str, base: u16) -> Option<u16> {
+    let at = ["catalog", "booking", "payment"].iter().position(|name| *name == service)?;
+    Some(base + u16::try_from(at).unwrap_or_default())
 }
 
-pub(super) fn catalog_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<catalog::Config> {
-    let defaults = catalog::Config {
-        database_url: folder.database_url("catalog"),
-        brokers: mesh.brokers.clone(),
-        booking_endpoint: http(mesh.booking),
-        ..catalog::Config::default()
-    };
-    settings("catalog", defaults, file, catalog::Config::validate)
-}
+/// Serves one service until stopped; the admin side answers until the end.
+async fn alone<S: Service>(config: S, instance: String) -> anyhow::Result<()> {
+    let process = config.process();
+    let listener = common::grpc::bind(process.listen).await?;
+    let admin_listener = common::grpc::bind(process.admin_listen).await?;
+    let signals = Signals::listen()?;
+    let logs = if process.is_production() { Logs::Json } else { Logs::Lines };
+    let telemetry = Telemetry::start_with(&format!("eventix-{}", S::SERVICE), logs)?;
+    let (identity, keeper) = services::identity(process).map_err(BadSettings)?;
+    println!("{} on {}, admin on {}", S::SERVICE, listener.local_addr()?, admin_listener.local_addr()?);
+    tracing::info!(instance, "{} starts", S::SERVICE);
 
-pub(super) fn booking_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<booking::Config> {
-    let defaults = booking::Config {
-        database_url: folder.database_url("booking"),
-        brokers: mesh.brokers.clone(),
-        catalog_endpoint: http(mesh.catalog),
-        payment_endpoint: http(mesh.payment),
-        ..booking::Config::default()
-    };
-    settings("booking", defaults, file, booking::Config::validate)
-}
-
-pub(super) fn payment_config(folder: &Folder, mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<payment::Config> {
-    let defaults = payment::Config {
-        database_url: folder.database_url("payment"),
-        provider_database_url: folder.database_url("provider"),
-        brokers: mesh.brokers.clone(),
-        booking_endpoint: http(mesh.booking),
-        ..payment::Config::default()
-    };
-    settings("payment", defaults, file, payment::Config::validate)
-}
-
-pub(super) fn gateway_config(mesh: &Mesh, file: Option<&Path>) -> anyhow::Result<gateway::Config> {
-    let defaults = gateway::Config {
-        catalog_endpoint: http(mesh.catalog),
-        booking_endpoint: http(mesh.booking),
-        payment_endpoint: http(mesh.payment),
-        ..gateway::Config::default()
-    };
-    settings("gateway", defaults, file, gateway::Config::validate)
-}
-
-/// Defaults, file and environment, checked: bad settings stop a start before it begins.
-fn settings<T: serde::Serialize + serde::de::DeserializeOwned>(
-    service: &str,
-    defaults: T,
-    file: Option<&Path>,
-    validate: fn(&T) -> anyhow::Result<()>,
-) -> anyhow::Result<T> {
-    let checked = load(service, defaults, file).and_then(|config| validate(&config).map(|()| config));
-    Ok(checked.map_err(BadSettings)?)
-}
-
-pub(super) fn catalog(args: &ServiceArgs) -> anyhow::Result<()> {
-    let (folder, mesh) = args.place()?;
-    let _lock = folder.lock_for("catalog")?;
-    let config = catalog_config(&folder, &mesh, args.mesh.config.as_deref())?;
-    alone("catalog", mesh.catalog, |host, shutdown| catalog::serve(config, host, shutdown))
-}
-
-pub(super) fn booking(args: &ServiceArgs) -> anyhow::Result<()> {
-    let (folder, mesh) = args.place()?;
-    let _lock = folder.lock_for("booking")?;
-    let config = booking_config(&folder, &mesh, args.mesh.config.as_deref())?;
-    alone("booking", mesh.booking, |host, shutdown| booking::serve(config, host, shutdown))
-}
-
-pub(super) fn payment(args: &ServiceArgs) -> anyhow::Result<()> {
-    let (folder, mesh) = args.place()?;
-    let _lock = folder.lock_for("payment")?;
-    let config = payment_config(&folder, &mesh, args.mesh.config.as_deref())?;
-    alone("payment", mesh.payment, |host, shutdown| payment::serve(config, host, shutdown))
-}
-
-pub(super) fn gateway(args: &GatewayArgs) -> anyhow::Result<()> {
-    loopback_only(args.listen)?;
-    let config = gateway_config(&Mesh::at(args.mesh.grpc_base_port, None), args.mesh.config.as_deref())?;
-    alone("gateway", args.listen, |host, shutdown| gateway::serve(config, host, None, shutdown))
-}
-
-impl ServiceArgs {
-    fn place(&self) -> anyhow::Result<(Folder, Mesh)> {
-        let mesh = Mesh::at(self.mesh.grpc_base_port, self.brokers.as_deref());
-        Ok((Folder::make(&self.data)?, mesh))
+    let shutdown = Shutdown::new();
+    let mut tasks = Tasks::new(shutdown.clone());
+    if let Some(keeper) = keeper {
+        tasks.spawn("identity", keeper.run(shutdown.clone()));
     }
+    let health = Health::starting(identity.verifier.clone(), shutdown.clone());
+    let host = Host { listener, identity, clock: Arc::new(SystemClock), instance, health: health.clone() };
+    tasks.spawn(S::SERVICE, config.serve(host, shutdown.clone()));
+    let work = Box::pin(tasks.run(DRAIN));
+    let outcome = tokio::select! {
+        outcome = signals.guard(&shutdown, work) => outcome,
+        failed = admin::serve(admin_listener, health) => failed.and(Err(anyhow::anyhow!("the admin side ended unasked"))),
+    };
+    telemetry.flush().await;
+    outcome
 }
 
-/// Serves one service until stopped.
-fn alone<F>(name: &'static str, address: SocketAddr, serve: impl FnOnce(Host, Shutdown) -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>>,
-{
-    in_runtime(async {
-        let listener = common::grpc::bind(address).await?;
-        let signals = Signals::listen()?;
-        let telemetry = Telemetry::start(&format!("eventix-{name}"))?;
-        println!("{name} on {}", listener.local_addr()?);
-        let issuer = DevIssuer::new(Arc::new(SystemClock))?;
-        let shutdown = Shutdown::new();
-        let work = serve(host(listener, &issuer, name)?, shutdown.clone());
-        let outcome = signals.guard(&shutdown, Box::pin(work)).await;
-        telemetry.flush().await;
-        outcome
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> ProcessArgs {
+        ProcessArgs { listen: None, admin_listen: None, grpc_base_port: Some(40000), config: None }
+    }
+
+    #[test]
+    fn a_base_port_moves_the_service_and_its_peers() {
+        let loader = args().over::<booking::Config>(Loader::new::<booking::Config>());
+        let config: booking::Config = loader.load().unwrap();
+
+        assert_eq!(config.process.listen, on_loopback(40001));
+        assert_eq!(config.process.admin_listen, on_loopback(40011));
+        assert_eq!(config.catalog.endpoints.first(), "http://127.0.0.1:40000");
+        assert_eq!(config.payment.endpoints.first(), "http://127.0.0.1:40002");
+    }
+
+    #[test]
+    fn the_gateway_keeps_its_own_port() {
+        let args = ProcessArgs { listen: Some(on_loopback(9080)), ..args() };
+        let loader = args.over::<gateway::Config>(Loader::new::<gateway::Config>());
+        let config: gateway::Config = loader.load().unwrap();
+
+        assert_eq!(config.process.listen, on_loopback(9080));
+        assert_eq!(config.process.admin_listen, on_loopback(8081));
+        assert_eq!(config.booking.endpoints.first(), "http://127.0.0.1:40001");
+    }
 }

@@ -12,21 +12,28 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use common::clock::{Clock, SystemClock};
 use common::dev_issuer::DevIssuer;
+use common::health::Health;
 use common::runtime::{Host, Shutdown, Tasks};
+use common::settings::Loader;
 use common::telemetry::Telemetry;
 use tokio::net::TcpListener;
 
 use super::signals::Signals;
-use super::{banner, in_runtime, ready, service};
+use super::{BadSettings, banner, in_runtime, ready};
 use crate::demo;
 use crate::folder::{Folder, FolderLock, GrpcAddresses, RunFile, RunFileGuard};
+use crate::services::{self, Service};
 
 /// Where the gateway listens unless told otherwise.
-pub(super) const LISTEN: &str = "127.0.0.1:8080";
+const LISTEN: &str = "127.0.0.1:8080";
 /// Catalog's port unless told otherwise; booking, payment and the broker follow.
-pub(super) const GRPC_BASE_PORT: u16 = 50051;
+const GRPC_BASE_PORT: u16 = 50051;
 /// The highest base port that leaves room for the others.
 pub(super) const GRPC_BASE_PORT_MAX: i64 = 65532;
+/// What the embedded run decides by itself.
+const RESERVED: &[&str] = &["mode", "allow_plaintext", "listen", "admin_listen", "auth"];
+const RESERVED_WHY: &str = "cannot be set for the whole product in one process, which is for development on this \
+    machine and listens where its flags say: run the services by themselves";
 /// Name in leases: fixed, so that a restart takes its own leases over at once.
 const INSTANCE: &str = "embedded";
 /// Time for requests under way once stopping was asked for.
@@ -140,7 +147,7 @@ pub(super) fn on_loopback(port: u16) -> SocketAddr {
 }
 
 /// Refuses addresses that others could reach.
-pub(super) fn loopback_only(address: SocketAddr) -> anyhow::Result<()> {
+fn loopback_only(address: SocketAddr) -> anyhow::Result<()> {
     ensure!(
         address.ip().is_loopback(),
         "refusing to listen on {address}: the development issuer gives Admin tokens to anybody, so only loopback addresses are allowed"
@@ -183,28 +190,64 @@ fn start(
     issuer: &Arc<DevIssuer>,
     shutdown: Shutdown,
 ) -> anyhow::Result<Tasks> {
-    let mesh = service::Mesh::of(run);
-    let mut booking = service::booking_config(folder, &mesh, None)?;
-    if let Some(minutes) = args.hold_minutes {
-        booking.hold = Duration::from_secs(minutes * 60);
-    }
-    let catalog = service::catalog_config(folder, &mesh, None)?;
-    let payment = service::payment_config(folder, &mesh, None)?;
-    let gateway = service::gateway_config(&mesh, None)?;
-
-    let host = |listener| host(listener, issuer, INSTANCE);
+    let Configs { catalog, booking, payment, gateway } = Configs::load(args, folder, run)?;
+    let host = |listener| host(listener, issuer, &shutdown);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("catalog", catalog::serve(catalog, host(ports.catalog)?, shutdown.clone()));
     tasks.spawn("booking", booking::serve(booking, host(ports.booking)?, shutdown.clone()));
     tasks.spawn("payment", payment::serve(payment, host(ports.payment)?, shutdown.clone()));
-    tasks.spawn("gateway", gateway::serve(gateway, host(ports.gateway)?, Some(issuer.clone()), shutdown));
+    let gateway = gateway::serve(gateway, host(ports.gateway)?, Some(issuer.clone()), shutdown.clone());
+    tasks.spawn("gateway", gateway);
     Ok(tasks)
 }
 
-/// Where and as whom a service of the development mesh runs.
-pub(super) fn host(listener: TcpListener, issuer: &Arc<DevIssuer>, instance: &str) -> anyhow::Result<Host> {
+/// Settings of every service.
+struct Configs {
+    catalog: catalog::Config,
+    booking: booking::Config,
+    payment: payment::Config,
+    gateway: gateway::Config,
+}
+
+impl Configs {
+    /// Bad settings stop a start before it begins; those of all services are told.
+    fn load(args: &UpArgs, folder: &Folder, run: &RunFile) -> anyhow::Result<Self> {
+        let hold = args.hold_minutes.map(|minutes| format!("{minutes}m"));
+        let catalog = here::<catalog::Config>(folder, run).load();
+        let booking = here::<booking::Config>(folder, run).flag("--hold-minutes", "hold", hold).load();
+        let payment = here::<payment::Config>(folder, run).load();
+        let gateway = here::<gateway::Config>(folder, run).load();
+        match (catalog, booking, payment, gateway) {
+            (Ok(catalog), Ok(booking), Ok(payment), Ok(gateway)) => Ok(Self { catalog, booking, payment, gateway }),
+            (catalog, booking, payment, gateway) => {
+                let refused = [catalog.err(), booking.err(), payment.err(), gateway.err()];
+                Err(BadSettings::all(refused.into_iter().flatten().collect()).into())
+            }
+        }
+    }
+}
+
+/// A service's settings, where the others are those of this run.
+fn here<S: Service>(folder: &Folder, run: &RunFile) -> Loader {
+    let mut loader = services::in_folder::<S>(folder).reserve(RESERVED, RESERVED_WHY);
+    let grpc = &run.grpc;
+    for (peer, address) in [("catalog", grpc.catalog), ("booking", grpc.booking), ("payment", grpc.payment)] {
+        if S::PEERS.contains(&peer) {
+            loader = loader.place(&format!("{peer}.endpoints"), format!("http://{address}"));
+        }
+    }
+    if !S::DATABASES.is_empty() {
+        loader = loader.place("brokers", run.broker.to_string());
+    }
+    services::from_outside(loader, None)
+}
+
+/// Where and as whom a service of the embedded run works.
+fn host(listener: TcpListener, issuer: &Arc<DevIssuer>, shutdown: &Shutdown) -> anyhow::Result<Host> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(Host { listener, identity: issuer.identity()?, clock, instance: instance.to_owned() })
+    let identity = issuer.identity()?;
+    let health = Health::starting(identity.verifier.clone(), shutdown.clone());
+    Ok(Host { listener, identity, clock, instance: INSTANCE.to_owned(), health })
 }
 
 /// Waits for the services, fills an empty product, tells other commands and then people.

@@ -13,11 +13,13 @@ use common::db::Db;
 use common::dev_issuer::DevIssuer;
 use common::error::Refused;
 use common::grpc::{Caller, MeshChannel, Server};
+use common::health::Health;
 use common::proto::booking::v1::booking_service_server::BookingServiceServer;
 use common::proto::catalog::v1 as proto;
 use common::proto::common::v1::ListFactsRequest;
 use common::proto::common::v1::fact_service_client::FactServiceClient;
 use common::runtime::{Host, Shutdown};
+use common::settings::{DatabaseSettings, Peer};
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::import_seating_plan_request::Part;
 use sea_orm::ConnectionTrait;
@@ -85,7 +87,7 @@ impl World {
 
         let booking = Arc::new(Booking::default());
         let booking_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let booking_endpoint = format!("http://{}", booking_listener.local_addr().unwrap());
+        let booking_peer = Peer::at(booking_listener.local_addr().unwrap());
         let server = Server::new("booking", identity.verifier.clone(), ACCESS)
             .add(BookingServiceServer::from_arc(booking.clone()));
         servers.spawn(async move {
@@ -94,11 +96,14 @@ impl World {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let config = Config { database_url, database_connections: 8, booking_endpoint, ..Config::default() };
-        let db = Db::connect(&config.database_url, 2).await.unwrap();
+        let database = DatabaseSettings { connections: 8, ..DatabaseSettings::at(database_url) };
+        let config = Config { database, booking: booking_peer, ..Config::default() };
+        let db = Db::connect(config.database.url.expose(), 2).await.unwrap();
         catalog::migrate(&db).await.unwrap();
-        let host = Host { listener, identity, clock: clock.clone(), instance: "test".into() };
-        servers.spawn(async move { Box::pin(catalog::serve(config, host, Shutdown::new())).await.unwrap() });
+        let shutdown = Shutdown::new();
+        let health = Health::starting(identity.verifier.clone(), shutdown.clone());
+        let host = Host { listener, identity, clock: clock.clone(), instance: "test".into(), health };
+        servers.spawn(async move { Box::pin(catalog::serve(config, host, shutdown)).await.unwrap() });
 
         let caller = |name, role| Caller::user(&issuer.mint(name, role).unwrap(), Instant::now() + PATIENCE);
         let channel = MeshChannel::new("catalog", &endpoint).unwrap();

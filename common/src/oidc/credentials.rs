@@ -15,6 +15,7 @@ use super::http::{Answer, FetchError, Http};
 use super::settings::{AuthSettings, address};
 use crate::auth::{ServiceTokens, TOKEN_BYTES_MAX};
 use crate::error::chain;
+use crate::settings::Secret;
 use crate::telemetry;
 
 /// How long a token lives whose endpoint does not say so.
@@ -44,7 +45,7 @@ pub(super) struct Endpoint {
     http: Arc<Http>,
     uri: Uri,
     client_id: String,
-    client_secret: SecretString,
+    client_secret: Secret,
     audience: String,
 }
 
@@ -74,7 +75,7 @@ impl Endpoint {
         form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", &self.client_id)
-            .append_pair("client_secret", self.client_secret.expose_secret())
+            .append_pair("client_secret", self.client_secret.expose())
             .append_pair("audience", &self.audience)
             .finish()
     }

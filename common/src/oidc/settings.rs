@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::Uri;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::dev_issuer;
+use crate::settings::{Fault, Secret, empty_is_none};
 
 /// Whose tokens are good, and how this process gets its own: `EVENTIX_<SERVICE>__AUTH__…`. Nothing set means the
 /// development issuer, which production refuses.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct AuthSettings {
     /// Exact `iss` of tokens, with its trailing slash where the issuer has one: `https://example.eu.auth0.com/`.
     pub issuer: String,
@@ -28,9 +28,9 @@ pub struct AuthSettings {
     /// Who this process is there.
     pub client_id: String,
     /// Its secret.
-    #[serde(skip_serializing)]
-    pub client_secret: SecretString,
+    pub client_secret: Secret,
     /// PEM file with the certification authorities trusted for both addresses; default: the public ones.
+    #[serde(deserialize_with = "empty_is_none")]
     pub ca_file: Option<PathBuf>,
     /// How often keys are fetched; a key that the issuer removed is good for so long at most. Default 10 minutes.
     #[serde(with = "humantime_serde")]
@@ -52,7 +52,7 @@ impl Default for AuthSettings {
             roles_claim: String::new(),
             token_url: String::new(),
             client_id: String::new(),
-            client_secret: SecretString::default(),
+            client_secret: Secret::default(),
             ca_file: None,
             key_refresh: Duration::from_secs(600),
             key_cooldown: Duration::from_secs(30),
@@ -67,33 +67,32 @@ impl AuthSettings {
         self.texts().iter().any(|(_, text)| !text.is_empty()) || self.ca_file.is_some()
     }
 
-    /// Every fault, each with the name of its setting.
-    pub fn faults(&self) -> Vec<String> {
+    /// Every fault, by the name of its setting.
+    pub fn faults(&self) -> Vec<Fault> {
         let empty = self.texts().into_iter().filter(|(_, text)| text.is_empty());
-        let mut faults: Vec<String> = empty.map(|(name, _)| format!("auth.{name} is missing")).collect();
+        let mut faults: Vec<Fault> = empty.map(|(name, _)| Fault::new(name, "is missing")).collect();
         if self.issuer == dev_issuer::ISSUER {
-            faults.push("auth.issuer is the development issuer, whose key is public".to_owned());
+            faults.push(Fault::new("issuer", "is the development issuer, whose key is public"));
         }
         for (name, text) in self.addresses().into_iter().filter(|(_, text)| !text.is_empty()) {
             if let Err(error) = address(text) {
-                faults.push(format!("auth.{name} {text:?} {error}"));
+                faults.push(Fault::new(name, format!("{text:?} {error}")));
             }
         }
         if self.key_refresh.is_zero() || self.key_cooldown > self.key_refresh || self.key_age_max <= self.key_refresh {
-            faults.push(format!(
-                "auth.key_cooldown {:?}, key_refresh {:?} and key_age_max {:?} must grow in this order",
-                self.key_cooldown, self.key_refresh, self.key_age_max
-            ));
+            let ages = (self.key_cooldown, self.key_refresh, self.key_age_max);
+            let order = format!("{ages:?}: key_cooldown, key_refresh and key_age_max must grow in this order");
+            faults.push(Fault::new("key_age_max", order));
         }
         faults
     }
 
-    /// Names the addresses that would be asked without TLS, loopback aside: there anybody on the way could sign for the
+    /// The addresses that would be asked without TLS, loopback aside: there anybody on the way could sign for the
     /// issuer and read the client's secret.
-    pub fn plaintext(&self) -> Vec<String> {
+    pub fn plaintext(&self) -> Vec<Fault> {
         let plain = |text: &str| address(text).is_ok_and(|uri| uri.scheme_str() == Some("http") && !is_loopback(&uri));
         let plain = self.addresses().into_iter().filter(|(_, text)| plain(text));
-        plain.map(|(name, text)| format!("auth.{name} {text:?} is not https")).collect()
+        plain.map(|(name, text)| Fault::new(name, format!("{text:?} is not https"))).collect()
     }
 
     fn addresses(&self) -> [(&'static str, &str); 2] {
@@ -108,7 +107,7 @@ impl AuthSettings {
             ("roles_claim", &self.roles_claim),
             ("token_url", &self.token_url),
             ("client_id", &self.client_id),
-            ("client_secret", self.client_secret.expose_secret()),
+            ("client_secret", self.client_secret.expose()),
         ]
     }
 }
@@ -149,9 +148,10 @@ mod tests {
         assert!(sound().is_set());
         assert!(sound().faults().is_empty());
 
-        let partly = AuthSettings { audience: String::new(), client_secret: SecretString::default(), ..sound() };
+        let partly = AuthSettings { audience: String::new(), client_secret: Secret::default(), ..sound() };
 
-        assert_eq!(partly.faults(), ["auth.audience is missing", "auth.client_secret is missing"]);
+        let missing = ["audience", "client_secret"].map(|name| Fault::new(name, "is missing"));
+        assert_eq!(partly.faults(), missing);
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             ..sound()
         };
 
-        let faults = settings.faults().join("; ");
+        let faults = format!("{:?}", settings.faults());
 
         for part in ["development issuer", "jwks_url", "token_url", "key_age_max"] {
             assert!(faults.contains(part), "{part}: {faults}");
@@ -178,7 +178,7 @@ mod tests {
 
         assert!(settings("http://127.0.0.1:1/k", "http://[::1]:1/t").plaintext().is_empty());
         let named = settings("http://keys.example.com/k", "http://localhost:1/t").plaintext();
-        assert_eq!(named, [r#"auth.jwks_url "http://keys.example.com/k" is not https"#]);
+        assert_eq!(named, [Fault::new("jwks_url", r#""http://keys.example.com/k" is not https"#)]);
     }
 
     #[test]

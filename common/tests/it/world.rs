@@ -16,6 +16,7 @@ use common::messaging::{self, Intake, Settings};
 use common::outbox::{Listing, Outbox, partition_of};
 use common::proto::common::v1::FactRecord;
 use common::runtime::{Shutdown, Tasks};
+use common::settings::KafkaSettings;
 use common::tables::{self, PARTITIONS};
 use common::telemetry;
 use common::testing::TestDb;
@@ -177,6 +178,7 @@ impl World {
         };
         let settings = Settings {
             brokers: self.brokers.clone(),
+            kafka: KafkaSettings::default(),
             owner: "this process".into(),
             lease: LEASE,
             consumer: ConsumerSettings { patience: self.patience, ..ConsumerSettings::default() },

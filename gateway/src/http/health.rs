@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use common::auth::Verifier;
 use common::grpc::MeshChannel;
+use common::health::Needs;
 use common::runtime::Shutdown;
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -53,7 +55,10 @@ impl Readiness {
     pub fn new(clients: &Clients, verifier: Arc<Verifier>, shutdown: Shutdown) -> Self {
         Self { services: clients.health.clone(), verifier, shutdown, last: Mutex::new(None) }
     }
+}
 
+#[async_trait]
+impl Needs for Readiness {
     async fn missing(&self) -> Vec<&'static str> {
         if self.shutdown.is_cancelled() {
             return vec!["gateway"];

@@ -5,6 +5,7 @@ mod catalog;
 mod payment;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use common::auth::{Principal, Role, Verifier};
@@ -137,7 +138,7 @@ pub async fn start(
     verifier: &Arc<Verifier>,
     tasks: &mut JoinSet<()>,
     stop: &Shutdown,
-) -> [String; 3] {
+) -> [SocketAddr; 3] {
     let catalog =
         Server::new("catalog", verifier.clone(), CATALOG).add(CatalogServiceServer::new(Fake(script.clone())));
     let booking =
@@ -151,9 +152,9 @@ pub async fn start(
     ]
 }
 
-async fn serve(server: Server, name: &'static str, tasks: &mut JoinSet<()>, stop: &Shutdown) -> String {
+async fn serve(server: Server, name: &'static str, tasks: &mut JoinSet<()>, stop: &Shutdown) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     let stop = stop.clone();
     tasks.spawn(async move { server.serve(listener, name, stop).await.unwrap() });
     address

@@ -6,10 +6,12 @@ use common::auth::Role;
 use common::clock::SystemClock;
 use common::dev_issuer::DevIssuer;
 use common::error::{ErrorKind, status};
+use common::health::Health;
 use common::proto::booking::v1 as booking;
 use common::proto::catalog::v1 as catalog;
 use common::proto::common::v1::Money;
 use common::runtime::{Host, Shutdown};
+use common::settings::Peer;
 use common::telemetry::Telemetry;
 use gateway::Config;
 use http::{HeaderMap, Method, Request};
@@ -60,15 +62,16 @@ impl World {
         let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
         let (script, mut tasks) = (Arc::new(Script::default()), JoinSet::new());
         let (stop, services) = (Shutdown::new(), Shutdown::new());
-        let [catalog_endpoint, booking_endpoint, payment_endpoint] =
-            fakes::start(&script, &issuer.verifier().unwrap(), &mut tasks, &services).await;
-        let mut config = Config { catalog_endpoint, booking_endpoint, payment_endpoint, ..Config::default() };
+        let peers = fakes::start(&script, &issuer.verifier().unwrap(), &mut tasks, &services).await;
+        let [catalog, booking, payment] = peers.map(Peer::at);
+        let mut config = Config { catalog, booking, payment, ..Config::default() };
         change(&mut config);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let identity = issuer.identity().unwrap();
-        let host = Host { listener, identity, clock: Arc::new(SystemClock), instance: "test".into() };
+        let health = Health::starting(identity.verifier.clone(), stop.clone());
+        let host = Host { listener, identity, clock: Arc::new(SystemClock), instance: "test".into(), health };
         let (dev, until) = (embedded.then(|| issuer.clone()), stop.clone());
         tasks.spawn(async move { gateway::serve(config, host, dev, until).await.unwrap() });
         let client = Client::builder(TokioExecutor::new()).build_http();

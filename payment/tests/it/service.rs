@@ -7,11 +7,14 @@ use common::auth::Role;
 use common::clock::SystemClock;
 use common::dev_issuer::DevIssuer;
 use common::grpc::{Caller, MeshChannel, bind};
+use common::health::Health;
 use common::ids::BookingId;
 use common::proto::payment::v1::GetPaymentRequest;
 use common::proto::payment::v1::payment_service_client::PaymentServiceClient;
 use common::runtime::{Host, Shutdown};
+use common::settings::{DatabaseSettings, Peer};
 use payment::Config;
+use payment::config::ProviderSettings;
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -24,19 +27,23 @@ async fn the_service_answers_without_a_broker_and_stops_when_asked() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let config = Config {
-        database_url: sqlite_url(&folder, "payment"),
-        provider_database_url: sqlite_url(&folder, "provider"),
+        database: DatabaseSettings::at(sqlite_url(&folder, "payment")),
+        provider: ProviderSettings {
+            database: DatabaseSettings::at(sqlite_url(&folder, "provider")),
+            ..ProviderSettings::default()
+        },
         brokers: "127.0.0.1:1".to_owned(),
-        booking_endpoint: "http://127.0.0.1:1".to_owned(),
+        booking: Peer::on_loopback(1),
         ..Config::default()
     };
+    let shutdown = Shutdown::new();
     let host = Host {
         listener,
         identity: issuer.identity().unwrap(),
         clock: Arc::new(SystemClock),
         instance: "test".to_owned(),
+        health: Health::starting(issuer.verifier().unwrap(), shutdown.clone()),
     };
-    let shutdown = Shutdown::new();
     let mut service = JoinSet::new();
     service.spawn(payment::serve(config, host, shutdown.clone()));
 

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use common::db::Db;
 use common::ids::RefundId;
 use common::money::Money;
+use common::schema;
 use common::test_token::TestToken;
 use sea_orm::DbErr;
 
@@ -17,7 +18,7 @@ use crate::domain::Reference;
 use ledger::{ChargeRow, ChargeState, Ledger, Verdict};
 
 mod ledger;
-mod migrations;
+pub(crate) mod migrations;
 
 /// How long `tok_slow` takes to approve.
 const SLOW: Duration = Duration::from_secs(3);
@@ -45,8 +46,13 @@ impl SimulatedProvider {
     /// # Errors
     /// The database cannot be migrated.
     pub async fn over(db: Db) -> Result<Self, DbErr> {
-        migrations::run(&db).await?;
-        Ok(Self { ledger: Ledger::new(db) })
+        schema::migrate::<migrations::Migrator>(&db).await?;
+        Ok(Self::new(db))
+    }
+
+    /// Keeps the ledger in a database that has its tables.
+    pub fn new(db: Db) -> Self {
+        Self { ledger: Ledger::new(db) }
     }
 }
 

@@ -1,15 +1,10 @@
 //! Schema of the simulated provider's own ledger, apart from payment's: an audit compares the two.
 
-use common::db::Db;
 use common::tables;
 use sea_orm_migration::prelude::*;
 
 /// Creates what is missing.
-pub async fn run(db: &Db) -> Result<(), DbErr> {
-    Migrator::up(db.writer(), None).await
-}
-
-struct Migrator;
+pub struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {

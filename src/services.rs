@@ -1,0 +1,130 @@
+//! The four services as this binary runs them: which databases and peers each has, and where its settings come from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::auth::Identity;
+use common::clock::SystemClock;
+use common::dev_issuer::DevIssuer;
+use common::oidc::{self, Keeper};
+use common::runtime::{Host, Shutdown};
+use common::settings::{DatabaseSettings, Loader, Process, Settings};
+
+use crate::folder::Folder;
+
+/// A service.
+pub trait Service: Settings + Send + 'static {
+    /// Its databases: section of the settings, and name of the file in a data folder.
+    const DATABASES: &'static [(&'static str, &'static str)];
+    /// Sections of the services it calls.
+    const PEERS: &'static [&'static str];
+
+    /// Mode, addresses and trust.
+    fn process(&self) -> &Process;
+
+    /// Settings of its databases, in the order of [`Service::DATABASES`].
+    fn databases(&self) -> Vec<&DatabaseSettings>;
+
+    /// Runs it until shutdown.
+    fn serve(self, host: Host, shutdown: Shutdown) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+impl Service for catalog::Config {
+    const DATABASES: &'static [(&'static str, &'static str)] = &[("database", "catalog")];
+    const PEERS: &'static [&'static str] = &["booking"];
+
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn databases(&self) -> Vec<&DatabaseSettings> {
+        vec![&self.database]
+    }
+
+    async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+        catalog::serve(self, host, shutdown).await
+    }
+}
+
+impl Service for booking::Config {
+    const DATABASES: &'static [(&'static str, &'static str)] = &[("database", "booking")];
+    const PEERS: &'static [&'static str] = &["catalog", "payment"];
+
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn databases(&self) -> Vec<&DatabaseSettings> {
+        vec![&self.database]
+    }
+
+    async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+        booking::serve(self, host, shutdown).await
+    }
+}
+
+impl Service for payment::Config {
+    const DATABASES: &'static [(&'static str, &'static str)] =
+        &[("database", "payment"), ("provider.database", "provider")];
+    const PEERS: &'static [&'static str] = &["booking"];
+
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn databases(&self) -> Vec<&DatabaseSettings> {
+        vec![&self.database, &self.provider.database]
+    }
+
+    async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+        payment::serve(self, host, shutdown).await
+    }
+}
+
+impl Service for gateway::Config {
+    const DATABASES: &'static [(&'static str, &'static str)] = &[];
+    const PEERS: &'static [&'static str] = &["catalog", "booking", "payment"];
+
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn databases(&self) -> Vec<&DatabaseSettings> {
+        Vec::new()
+    }
+
+    async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
+        // Tokens on demand and an open schema are for the embedded run alone.
+        gateway::serve(self, host, None, shutdown).await
+    }
+}
+
+/// A service's settings so far: its databases are files of this folder.
+pub fn in_folder<S: Service>(folder: &Folder) -> Loader {
+    S::DATABASES.iter().fold(Loader::new::<S>(), |loader, (section, file)| {
+        loader.place(&format!("{section}.url"), folder.database_url(file))
+    })
+}
+
+/// Adds what the world outside says: a file, then the environment.
+pub fn from_outside(loader: Loader, file: Option<&Path>) -> Loader {
+    loader.file(file).environment(std::env::vars_os())
+}
+
+/// Whether one of the service's databases is a file of this folder.
+pub fn lives_in<S: Service>(service: &S, folder: &Folder) -> bool {
+    let urls = service.databases().into_iter().map(|database| &database.url);
+    urls.zip(S::DATABASES).any(|(url, (_, file))| url.expose() == folder.database_url(file))
+}
+
+/// How a process knows others and is known, and what keeps that up to date. Without an issuer of its own it trusts the
+/// development one.
+///
+/// # Errors
+/// The issuer cannot be used.
+pub fn identity(process: &Process) -> anyhow::Result<(Identity, Option<Keeper>)> {
+    if process.auth.is_set() {
+        return oidc::identity(&process.auth).map(|(identity, keeper)| (identity, Some(keeper)));
+    }
+    Ok((DevIssuer::new(Arc::new(SystemClock))?.identity()?, None))
+}
