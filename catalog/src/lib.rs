@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use common::bus::Bus;
 use common::db::Db;
 use common::inbox::ConsumerSettings;
 use common::messaging;
@@ -66,8 +67,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("catalog gRPC server", server.serve(host.listener, SERVICE, shutdown));
     let settings = messaging::Settings {
-        brokers: config.brokers,
-        kafka: config.kafka,
+        bus: Bus::with(&config.brokers, &config.kafka)?,
         owner: host.instance,
         lease: config.lease,
         consumer: ConsumerSettings::default(),

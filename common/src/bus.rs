@@ -13,6 +13,12 @@ use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::Record;
 use tokio::sync::OnceCell;
 
+use crate::settings::KafkaSettings;
+
+mod wire;
+
+use wire::Wire;
+
 /// Time one call may take, connecting and retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a producer's call is tried again: less than [`CALL_TIMEOUT`], so that the last failure is told, not a timeout.
@@ -21,8 +27,6 @@ const RETRY_DEADLINE: Duration = Duration::from_secs(8);
 const CLIENT_STALE_AFTER: Duration = Duration::from_secs(15);
 /// Bytes one fetch may bring.
 const FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
-/// Copies of each partition that a created topic asks for; brokers with more nodes have topics created beforehand.
-const REPLICATION: i16 = 1;
 /// Pause between looks for a topic that was created but is not known everywhere yet.
 const TOPIC_PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,15 +86,28 @@ pub struct Incoming {
 }
 
 /// Connects to the log.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Bus {
     brokers: Vec<String>,
+    wire: Wire,
 }
 
 impl Bus {
-    /// A bus over a comma-separated list of `host:port`; connects when used.
+    /// A bus over a comma-separated list of `host:port`, without TLS or password; connects when used.
     pub fn new(brokers: &str) -> Self {
-        Self { brokers: brokers.split(',').map(|b| b.trim().to_owned()).collect() }
+        Self::over(brokers, Wire::plain())
+    }
+
+    /// A bus that meets its brokers as the settings say; connects when used.
+    ///
+    /// # Errors
+    /// The file of certificates cannot be used.
+    pub fn with(brokers: &str, settings: &KafkaSettings) -> anyhow::Result<Self> {
+        Ok(Self::over(brokers, Wire::of(settings)?))
+    }
+
+    fn over(brokers: &str, wire: Wire) -> Self {
+        Self { brokers: brokers.split(',').map(|b| b.trim().to_owned()).collect(), wire }
     }
 
     /// A client that tries its calls again for as long as `retry`.
@@ -102,7 +119,7 @@ impl Bus {
             deadline: Some(retry),
         };
         let builder = ClientBuilder::new(self.brokers.clone()).client_id("eventix").backoff_config(backoff);
-        builder.build().await.map_err(failed("connect"))
+        self.wire.apply(builder).build().await.map_err(failed("connect"))
     }
 
     /// Creates a topic unless it exists, and checks its number of partitions.
@@ -115,7 +132,7 @@ impl Bus {
             if let Some(found) = partitions_of(&client, topic).await? {
                 return Ok(found);
             }
-            create_topic(&client, topic, partitions).await?;
+            self.create_topic(&client, topic, partitions).await?;
             loop {
                 if let Some(found) = partitions_of(&client, topic).await? {
                     return Ok(found);
@@ -126,6 +143,15 @@ impl Bus {
         .await?;
         let wanted = usize::try_from(partitions).unwrap_or(0);
         if found == wanted { Ok(()) } else { Err(BusError::Partitions { topic: topic.to_owned(), found, wanted }) }
+    }
+
+    async fn create_topic(&self, client: &Client, topic: &str, partitions: i32) -> Result<(), BusError> {
+        let controller = client.controller_client().map_err(failed("controller"))?;
+        let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+        match controller.create_topic(topic, partitions, self.wire.replication, timeout_ms).await {
+            Err(error) if is(&error, ProtocolError::TopicAlreadyExists) => Ok(()),
+            other => other.map_err(failed("create topic")),
+        }
     }
 
     /// A producer to one topic; connects when used.
@@ -150,15 +176,6 @@ async fn partitions_of(client: &Client, topic: &str) -> Result<Option<usize>, Bu
     let topics = client.list_topics().await.map_err(failed("list topics"))?;
     let found = topics.into_iter().find(|t| t.name == topic).map(|t| t.partitions.len());
     Ok(found.filter(|partitions| *partitions > 0))
-}
-
-async fn create_topic(client: &Client, topic: &str, partitions: i32) -> Result<(), BusError> {
-    let controller = client.controller_client().map_err(failed("controller"))?;
-    let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-    match controller.create_topic(topic, partitions, REPLICATION, timeout_ms).await {
-        Err(error) if is(&error, ProtocolError::TopicAlreadyExists) => Ok(()),
-        other => other.map_err(failed("create topic")),
-    }
 }
 
 /// Puts records on one topic.

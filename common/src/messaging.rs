@@ -12,7 +12,6 @@ use crate::inbox::{self, Consumer, ConsumerParts, ConsumerSettings, FactHandler,
 use crate::lease::Leases;
 use crate::outbox::{self, Outbox, Relay};
 use crate::runtime::{Shutdown, Tasks};
-use crate::settings::KafkaSettings;
 use crate::tables::PARTITIONS;
 use crate::{requests, telemetry};
 
@@ -23,10 +22,8 @@ const TOPIC_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where and as whom messages flow.
 pub struct Settings {
-    /// Comma-separated `host:port`.
-    pub brokers: String,
-    /// How they are reached.
-    pub kafka: KafkaSettings,
+    /// Where the log is.
+    pub bus: Bus,
     /// This process's name in leases.
     pub owner: String,
     /// How long a lease lasts without renewal.
@@ -56,7 +53,7 @@ pub fn start(
     intakes: Vec<Intake>,
     settings: Settings,
 ) -> Vec<Arc<Consumer>> {
-    let bus = Bus::new(&settings.brokers);
+    let bus = settings.bus;
     let partitions = 0..PARTITIONS;
     let mut names: Vec<String> = partitions.clone().map(outbox::relay_lease_name).collect();
     for intake in &intakes {

@@ -1,4 +1,5 @@
-//! For tests (feature `testing`): a database per test, SQLite or PostgreSQL, gone at the test's end.
+//! For tests (feature `testing`): a database per test, SQLite or PostgreSQL, gone at the test's end; an OIDC issuer and a
+//! certification authority of a test's own.
 
 use std::ops::Deref;
 
@@ -7,6 +8,9 @@ use tempfile::TempDir;
 
 use crate::db::Db;
 use crate::ids::FactId;
+
+pub mod authority;
+pub mod issuer;
 
 /// Names the PostgreSQL server whose databases tests make and drop: `postgres://user:password@host:port/database`.
 const POSTGRES: &str = "EVENTIX_TEST_POSTGRES";

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use common::bus::Bus;
 use common::db::Db;
 use common::fact_service::{FactApi, PeerFacts};
 use common::inbox::ConsumerSettings;
@@ -90,8 +91,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         source: PeerFacts::new("booking", &config.booking.endpoints.first(), host.identity.tokens.clone())?,
     };
     let settings = messaging::Settings {
-        brokers: config.brokers.clone(),
-        kafka: config.kafka.clone(),
+        bus: Bus::with(&config.brokers, &config.kafka)?,
         owner: host.instance,
         lease: config.lease,
         consumer: ConsumerSettings::default(),

@@ -8,17 +8,30 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, Process, Secret, empty_is_none};
 
+/// "As many as the brokers' own setting says" (KIP-464).
+const REPLICATION_DEFAULT: i16 = -1;
+
 /// Encryption and identity towards the brokers.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KafkaSettings {
     /// Whether connections are encrypted. Default false.
     pub tls: bool,
-    /// Certificates of authorities trusted instead of the usual ones, PEM.
+    /// Certificates of authorities trusted instead of the public ones, PEM. The brokers' certificates must name the hosts they
+    /// are known by.
     #[serde(deserialize_with = "empty_is_none")]
     pub ca_file: Option<PathBuf>,
     /// Who we are.
     pub sasl: SaslSettings,
+    /// Copies of each partition that a created topic asks for; a topic that exists is left as it is. Default -1: as many as
+    /// the brokers are set to.
+    pub replication: i16,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self { tls: false, ca_file: None, sasl: SaslSettings::default(), replication: REPLICATION_DEFAULT }
+    }
 }
 
 /// Who we are to the brokers.
@@ -86,6 +99,7 @@ impl KafkaSettings {
             (named && !mechanism, "sasl.mechanism", "is missing"),
             (sealed && !self.tls, "tls", "must be true in production, or ALLOW_PLAINTEXT=true"),
             (sealed && !mechanism, "sasl.mechanism", "must be set in production, or ALLOW_PLAINTEXT=true"),
+            (self.replication < 1 && self.replication != REPLICATION_DEFAULT, "replication", "must be above zero, or -1"),
             (plain && !self.tls, "sasl.mechanism", "sends the password as it is, which needs TLS=true"),
         ]);
         found.map(|fault| fault.inside(section)).collect()
@@ -125,6 +139,7 @@ mod tests {
         assert_eq!(keys(&nameless, Development), ["kafka.sasl.username", "kafka.sasl.password"]);
         assert_eq!(keys(&unproven, Development), ["kafka.sasl.mechanism"]);
         assert!(keys(&KafkaSettings::default(), Development).is_empty());
+        assert_eq!(keys(&KafkaSettings { replication: 0, ..KafkaSettings::default() }, Development), ["kafka.replication"]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Messages out and in, as services use them: the log on two brokers, leases, outbox, relay and inbox on two databases.
+//! And identity as production has it, with an issuer in the tests' hands.
 
 #![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
 
@@ -9,6 +10,7 @@ mod dead_letters;
 mod faults;
 mod flow;
 mod gaps;
+mod identity;
 mod intake;
 mod leases;
 mod outbox;

@@ -16,7 +16,6 @@ use common::messaging::{self, Intake, Settings};
 use common::outbox::{Listing, Outbox, partition_of};
 use common::proto::common::v1::FactRecord;
 use common::runtime::{Shutdown, Tasks};
-use common::settings::KafkaSettings;
 use common::tables::{self, PARTITIONS};
 use common::telemetry;
 use common::testing::TestDb;
@@ -137,7 +136,6 @@ pub struct World {
     pub source: Arc<Source>,
     pub patience: Duration,
     topic: &'static str,
-    brokers: String,
     running: Option<Running>,
 }
 
@@ -155,15 +153,18 @@ impl World {
 
     /// The same on brokers that several tests share, each with a topic of its own.
     pub async fn on(db: TestDb, brokers: &str, topic: &'static str) -> Self {
+        Self::over(db, Bus::new(brokers), topic).await
+    }
+
+    /// The same over a bus that meets its brokers in its own way.
+    pub async fn over(db: TestDb, bus: Bus, topic: &'static str) -> Self {
         create_tables(&db).await;
         let outbox = Outbox::new(Db::clone(&db), "tester", topic);
         let effects = Effects { db: Db::clone(&db), sick: AtomicBool::new(false), calls: AtomicUsize::new(0) };
         let source = Source { outbox: outbox.clone(), down: AtomicBool::new(false), asked: AtomicUsize::new(0) };
-        let brokers = brokers.to_owned();
-        let bus = Bus::new(&brokers);
         bus.ensure_topic(topic, PARTITIONS).await.unwrap();
         let (effects, source, patience) = (Arc::new(effects), Arc::new(source), Duration::from_secs(60));
-        Self { db, bus, outbox, effects, source, patience, topic, brokers, running: None }
+        Self { db, bus, outbox, effects, source, patience, topic, running: None }
     }
 
     /// Starts relay, consumer, leases and catching up, as services do.
@@ -177,8 +178,7 @@ impl World {
             source: self.source.clone(),
         };
         let settings = Settings {
-            brokers: self.brokers.clone(),
-            kafka: KafkaSettings::default(),
+            bus: self.bus.clone(),
             owner: "this process".into(),
             lease: LEASE,
             consumer: ConsumerSettings { patience: self.patience, ..ConsumerSettings::default() },
