@@ -68,6 +68,9 @@ impl Outbox {
 
     /// Writes facts inside the transaction that makes them true, with the current trace context.
     /// Call [`Outbox::wake`] after the commit.
+    ///
+    /// # Errors
+    /// The database's, or a fact larger than [`RECORD_BYTES_MAX`]: what is to be told with it must not come true.
     pub async fn append(&self, transaction: &impl ConnectionTrait, facts: &[NewFact]) -> Result<(), DbErr> {
         if facts.is_empty() {
             return Ok(());
@@ -96,7 +99,12 @@ impl Outbox {
             let id = FactId::new();
             let value = fact.envelope(id, now);
             if value.len() > RECORD_BYTES_MAX {
-                return Err(DbErr::Custom(format!("fact {} of {} exceeds 64 KiB", fact.kind, fact.aggregate_id)));
+                return Err(DbErr::Custom(format!(
+                    "fact {} of {} has {} bytes, at most {RECORD_BYTES_MAX} may be told",
+                    fact.kind,
+                    fact.aggregate_id,
+                    value.len()
+                )));
             }
             values.extend([
                 id.into(),

@@ -102,7 +102,7 @@ impl Consumer {
         error: &str,
     ) -> Result<(), DbErr> {
         let (partition, offset) = match received.place {
-            Place::Log { partition, offset, .. } => (partition, offset),
+            Place::Log { reader, offset } => (reader.partition, offset),
             Place::Aside | Place::Requeued { .. } => NOWHERE,
         };
         let sql = format!(

@@ -27,12 +27,22 @@ pub(super) struct Received<'a> {
 /// Where a record stood.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
-    /// On the log, read under a lease.
-    Log { lease: &'a str, epoch: i64, partition: i32, offset: i64 },
+    /// On the log, by a reader that stands before it.
+    Log { reader: Reader<'a>, offset: i64 },
     /// Told by the producer, or parked before.
     Aside,
     /// A dead letter that a person sent back.
     Requeued { letter: Uuid },
+}
+
+/// Where a reader of the log stands.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub lease: &'a str,
+    pub epoch: i64,
+    pub partition: i32,
+    /// The stored position: the first offset that has not been taken.
+    pub next: i64,
 }
 
 /// What became of a fact.
@@ -62,12 +72,12 @@ impl Received<'_> {
 }
 
 impl<'a> Received<'a> {
-    pub(super) fn from_log(record: &'a Incoming, lease: &'a str, epoch: i64, partition: i32) -> Self {
+    pub(super) fn from_log(record: &'a Incoming, reader: Reader<'a>) -> Self {
         Self {
             key: record.key.as_deref(),
             value: &record.value,
             headers: record.headers.clone(),
-            place: Place::Log { lease, epoch, partition, offset: record.offset },
+            place: Place::Log { reader, offset: record.offset },
         }
     }
 }
@@ -216,21 +226,22 @@ impl Consumer {
         Ok(())
     }
 
-    /// Moves the offset past a log record, or settles the letter that was requeued; false when another process was faster.
+    /// Moves the offset past a log record, or settles the letter that was requeued; false when another process was faster,
+    /// or the stored position is not the reader's any more.
     pub(super) async fn advance(
         &self,
         transaction: &DatabaseTransaction,
         received: &Received<'_>,
         fact: Option<&Fact>,
     ) -> Result<bool, DbErr> {
-        let (lease, epoch, partition, offset) = match received.place {
-            Place::Log { lease, epoch, partition, offset } => (lease, epoch, partition, offset),
+        let (reader, offset) = match received.place {
+            Place::Log { reader, offset } => (reader, offset),
             Place::Requeued { letter } => return self.settle(transaction, letter).await,
             Place::Aside => return Ok(true),
         };
         let sql = format!(
             "UPDATE consumer_offsets SET next_offset = $1, last_fact_id = $2
-             WHERE consumer = $3 AND topic = $4 AND log_partition = $5 AND next_offset <= $6 AND {}",
+             WHERE consumer = $3 AND topic = $4 AND log_partition = $5 AND next_offset = $6 AND {}",
             held_sql("$7", "$8")
         );
         let values = [
@@ -238,10 +249,10 @@ impl Consumer {
             fact.map_or_else(|| record_id(received.value), |f| f.id).into(),
             self.name.into(),
             self.topic.into(),
-            partition.into(),
-            offset.into(),
-            lease.into(),
-            epoch.into(),
+            reader.partition.into(),
+            reader.next.into(),
+            reader.lease.into(),
+            reader.epoch.into(),
         ];
         Ok(self.db.execute(transaction, sql, values).await? == 1)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::intake::{Received, Taken, record_id};
+use super::intake::{Reader, Received, Taken, record_id};
 use super::{Consumer, lease_name};
 use crate::bus::{BusError, Incoming, PartitionLog};
 use crate::error::chain;
@@ -96,29 +96,30 @@ impl Consumer {
     /// Reads on a fresh connection for as long as the lease lasts.
     async fn session(&self, partition: i32, lease: &str, epoch: i64) -> Result<(), SessionError> {
         let log = self.bus.open(self.topic, partition).await?;
-        let Some(mut next) = self.position(&log, partition, lease, epoch).await? else {
+        let Some(next) = self.position(&log, partition, lease, epoch).await? else {
             self.leases.lost(lease);
             return Ok(());
         };
+        let mut reader = Reader { lease, epoch, partition, next };
         while self.leases.epoch(lease) == Some(epoch) {
-            let records = log.fetch(next, self.settings.fetch_wait).await?;
+            let records = log.fetch(reader.next, self.settings.fetch_wait).await?;
             for record in &records {
-                if self.take_patiently(record, lease, epoch, partition).await? == Taken::LeaseLost {
+                if self.take_patiently(record, reader).await? == Taken::LeaseLost {
                     self.leases.lost(lease);
                     return Ok(());
                 }
-                next = record.offset + 1;
+                reader.next = record.offset + 1;
             }
             let name = format!("{}/{partition}", self.topic);
             #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-            telemetry::set_gauge("eventix_consumer_lag", self.name, &name, (log.end() - next).max(0) as f64);
+            telemetry::set_gauge("eventix_consumer_lag", self.name, &name, (log.end() - reader.next).max(0) as f64);
         }
         Ok(())
     }
 
     /// Takes a record, trying again while its handler fails; after a while it is the record's fault.
-    async fn take_patiently(&self, record: &Incoming, lease: &str, epoch: i64, partition: i32) -> Result<Taken, DbErr> {
-        let received = Received::from_log(record, lease, epoch, partition);
+    async fn take_patiently(&self, record: &Incoming, reader: Reader<'_>) -> Result<Taken, DbErr> {
+        let received = Received::from_log(record, reader);
         let started = Instant::now();
         let mut pause = PAUSE_MIN;
         loop {
@@ -130,9 +131,10 @@ impl Consumer {
                 let fact = Fact::decode(&record.value, Carrier::new()).ok();
                 return self.dead_letter(&received, fact.as_ref(), &chain(&error)).await;
             }
-            if self.leases.epoch(lease) != Some(epoch) {
+            if self.leases.epoch(reader.lease) != Some(reader.epoch) {
                 return Ok(Taken::LeaseLost);
             }
+            let partition = reader.partition;
             tracing::warn!(topic = self.topic, partition, offset = record.offset, error = %chain(&error), "fact not taken yet");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -184,7 +186,8 @@ impl Consumer {
         Ok(Some(earliest))
     }
 
-    /// Whether the record before `next` is the one we took last.
+    /// Whether the record before `next` is the one we took last. With nothing taken yet there is no telling, unless there is
+    /// nothing before it: then a log may have come whose first records we never saw.
     async fn same_log(
         &self,
         log: &PartitionLog,
@@ -192,9 +195,10 @@ impl Consumer {
         earliest: i64,
         last: Option<FactId>,
     ) -> Result<bool, BusError> {
-        let (Some(last), true) = (last, next > earliest) else {
+        if next == earliest {
             return Ok(true);
-        };
+        }
+        let Some(last) = last else { return Ok(false) };
         let records = log.fetch(next - 1, self.settings.fetch_wait).await?;
         let before = records.first().filter(|r| r.offset == next - 1);
         Ok(before.is_some_and(|r| record_id(&r.value) == last))

@@ -15,7 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Signs certificates for servers on this machine.
+/// What servers on this machine are known as.
+pub const THIS_MACHINE: &[&str] = &["localhost", "127.0.0.1"];
+
+/// Signs certificates for servers.
 pub struct TestAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
@@ -41,13 +44,14 @@ impl TestAuthority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A server on this machine, known as `localhost` and `127.0.0.1`.
+    /// A server known by these names or addresses.
     ///
     /// # Panics
-    /// Never, unless the crate that makes certificates changes.
-    pub fn acceptor(&self) -> TlsAcceptor {
+    /// When one of them is neither.
+    pub fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
         let key = key();
-        let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let params = CertificateParams::new(names).expect("names or addresses");
         let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -138,16 +138,16 @@ impl TestIssuer {
         Self { shared, let_go: Arc::default(), tasks }
     }
 
-    /// Over HTTPS.
+    /// Over HTTPS on `localhost`, with a certificate for these names.
     ///
     /// # Panics
     /// When no port can be had.
-    pub async fn start_with_tls(authority: &TestAuthority) -> Self {
+    pub async fn start_with_tls(authority: &TestAuthority, names: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
         let (shared, app) = Self::app(base);
         let let_go = Arc::default();
-        let listener = TlsListener { listener, acceptor: authority.acceptor(), let_go: Arc::clone(&let_go) };
+        let listener = TlsListener { listener, acceptor: authority.acceptor(names), let_go: Arc::clone(&let_go) };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, app).await.expect("it serves") });
         Self { shared, let_go, tasks }

@@ -73,10 +73,19 @@ impl Process {
         process
     }
 
+    /// The same, telling its clients another address than its own.
+    pub async fn devbroker_known_as(advertised: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let addr = free_port().await;
+        let mut command = devbroker(addr, &folder.path().join("log"));
+        command.args(["--advertised", advertised]);
+        let mut process = Self::spawn(command, addr, Duration::from_millis(500), true).await;
+        process._folder = Some(folder);
+        process
+    }
+
     pub async fn devbroker_at(addr: SocketAddr, data: &Path) -> Self {
-        let mut command = Command::new(devbroker_binary());
-        command.args(["--listen", &addr.to_string(), "--data"]).arg(data);
-        Self::spawn(command, addr, Duration::from_millis(500), true).await
+        Self::spawn(devbroker(addr, data), addr, Duration::from_millis(500), true).await
     }
 
     /// A broker that shares no code with us: tansu, in memory.
@@ -150,6 +159,12 @@ fn all_threads_stopped(pid: u32) -> bool {
         std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default()
     };
     threads.map(stat).all(|stat| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T')))
+}
+
+fn devbroker(addr: SocketAddr, data: &Path) -> Command {
+    let mut command = Command::new(devbroker_binary());
+    command.args(["--listen", &addr.to_string(), "--data"]).arg(data);
+    command
 }
 
 /// Test binaries stand in `target/…/deps`, programs one folder up.

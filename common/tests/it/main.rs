@@ -5,15 +5,20 @@
 
 mod brokers;
 mod bus;
+mod cloud_events;
 mod contract;
 mod dead_letters;
 mod faults;
 mod flow;
 mod gaps;
+mod golden;
 mod identity;
 mod intake;
 mod leases;
+mod offsets;
 mod outbox;
 mod requests;
+mod secure;
+mod topics;
 mod tracing_spans;
 mod world;

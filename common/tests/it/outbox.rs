@@ -2,6 +2,7 @@
 
 use common::db::Db;
 use common::fact::{Fact, NewFact};
+use common::ids::FactId;
 use common::on_both_databases;
 use common::outbox::{Listing, Outbox};
 use common::telemetry::Carrier;
@@ -15,7 +16,7 @@ on_both_databases!(
     all_facts_are_listed_by_position_page_by_page,
     a_page_stays_far_below_the_message_limit,
     a_fact_lives_and_dies_with_its_transaction,
-    a_fact_above_64_kib_is_refused,
+    a_fact_of_64_kib_is_told_and_one_above_is_refused,
     more_facts_than_one_statement_takes_are_written,
     only_facts_published_a_week_ago_are_deleted,
 );
@@ -97,13 +98,20 @@ async fn a_fact_lives_and_dies_with_its_transaction(db: TestDb) {
     assert!(outbox.list(Listing::Aggregate(aggregate, 0), 10).await.unwrap().records.is_empty());
 }
 
-async fn a_fact_above_64_kib_is_refused(db: TestDb) {
+async fn a_fact_of_64_kib_is_told_and_one_above_is_refused(db: TestDb) {
     let outbox = outbox(&db).await;
     let transaction = db.begin().await.unwrap();
 
-    let refused = outbox.append(&transaction, &[fact(Uuid::now_v7(), 1, &"x".repeat(70_000))]).await.unwrap_err();
+    let aggregate = Uuid::now_v7();
+    let sized = |bytes: usize| fact(aggregate, 1, &"x".repeat(bytes));
+    let envelope = sized(60_000).envelope(FactId::new(), db.now(&transaction).await.unwrap()).len() - 60_000;
+    let fits = 64 * 1024 - envelope;
 
-    assert!(refused.to_string().contains("exceeds 64 KiB"), "{refused}");
+    outbox.append(&transaction, &[sized(fits)]).await.unwrap();
+    let refused = outbox.append(&transaction, &[sized(fits + 1)]).await.unwrap_err().to_string();
+
+    let told = format!("fact {KIND} of {aggregate} has 65537 bytes, at most 65536 may be told");
+    assert!(refused.contains(&told), "{refused}");
 }
 
 async fn more_facts_than_one_statement_takes_are_written(db: TestDb) {

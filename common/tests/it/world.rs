@@ -196,6 +196,12 @@ impl World {
         running.tasks.join_next().await.unwrap().unwrap().unwrap();
     }
 
+    /// Waits until it stops by itself, and tells why.
+    pub async fn failure(&mut self) -> anyhow::Error {
+        let mut running = self.running.take().expect("a running world");
+        running.tasks.join_next().await.unwrap().unwrap().unwrap_err()
+    }
+
     pub fn consumer(&self) -> &Consumer {
         &self.running.as_ref().expect("a running world").consumer
     }

@@ -3,7 +3,7 @@
 use common::auth::{Role, TokenError};
 use common::error::ErrorKind;
 use common::oidc::AuthSettings;
-use common::testing::authority::TestAuthority;
+use common::testing::authority::{THIS_MACHINE, TestAuthority};
 use common::testing::issuer::{Behaviour, TestIssuer};
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
@@ -81,7 +81,7 @@ async fn keys_are_believed_while_the_issuer_is_down_but_not_beyond_their_age() {
 #[tokio::test]
 async fn an_issuer_behind_tls_is_believed_only_when_its_authority_is_trusted() {
     let (ours, theirs) = (TestAuthority::new(), TestAuthority::new());
-    let issuer = TestIssuer::start_with_tls(&ours).await;
+    let issuer = TestIssuer::start_with_tls(&ours, THIS_MACHINE).await;
     let trusting = |ca_file| AuthSettings { ca_file, ..hasty(&issuer) };
 
     let right = Process::ready(&trusting(Some(ours.ca_file()))).await;
@@ -100,13 +100,10 @@ async fn an_issuer_behind_tls_is_believed_only_when_its_authority_is_trusted() {
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let authority = TestAuthority::new();
-    let issuer = TestIssuer::start_with_tls(&authority).await;
-    let settings = hasty(&issuer);
-    let elsewhere = settings.jwks_url.replace("localhost", "127.0.0.2");
-    let settings = AuthSettings { jwks_url: elsewhere, ca_file: Some(authority.ca_file()), ..settings };
+    let issuer = TestIssuer::start_with_tls(&authority, &["issuer.example.com", "127.0.0.1"]).await;
 
-    let process = Process::start(&settings);
-    eventually("the name is not believed", async || (issuer.let_go() >= 2).then_some(())).await;
+    let process = Process::start(&AuthSettings { ca_file: Some(authority.ca_file()), ..hasty(&issuer) });
+    eventually("the name is not believed", async || (issuer.let_go() >= 4).then_some(())).await;
 
     assert!(!process.identity.verifier.ready());
 }
