@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::bus::Bus;
+use common::bus::{Bus, KafkaSettings};
 use rskafka::client::ClientBuilder;
+use rskafka::client::partition::UnknownTopicHandling;
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ const BROKERS: &str = "EVENTIX_TEST_KAFKA";
 const NODES: &str = "EVENTIX_TEST_KAFKA_NODES";
 
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
-fn given(name: &str) -> Option<String> {
+pub fn given(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -53,11 +54,18 @@ impl Cluster {
 
     /// A topic with a copy on each of three nodes; without two of them nothing is acknowledged.
     pub async fn make_replicated(&self, topic: &str, partitions: i32) {
-        let client = ClientBuilder::new(self.brokers.split(',').map(str::to_owned).collect()).build().await.unwrap();
-        client.controller_client().unwrap().create_topic(topic, partitions, 3, 10_000).await.unwrap();
+        let settings = KafkaSettings { replication: 3, ..KafkaSettings::default() };
+        Bus::with(&self.brokers, &settings).unwrap().ensure_topic(topic, partitions).await.unwrap();
         for partition in 0..partitions {
             self.until_in_sync(topic, partition).await;
         }
+    }
+
+    /// Deletes a partition's records before an offset, as retention does.
+    pub async fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let client = ClientBuilder::new(self.brokers.split(',').map(str::to_owned).collect()).build().await.unwrap();
+        let client = client.partition_client(topic, partition, UnknownTopicHandling::Error).await.unwrap();
+        client.delete_records(offset, 10_000).await.unwrap();
     }
 
     /// Which node leads a partition; any broker may answer, and one that lags tells of the past.

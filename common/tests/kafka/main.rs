@@ -10,6 +10,7 @@ mod flow;
 mod leaders;
 mod log;
 mod metadata;
+mod secure;
 #[allow(dead_code, reason = "shared with the tests that need all of it")]
 #[path = "../it/world.rs"]
 mod world;

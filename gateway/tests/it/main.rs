@@ -6,6 +6,7 @@ mod auth;
 mod embedded;
 mod fakes;
 mod http_rules;
+mod identity;
 mod limits;
 mod loaders;
 mod pages;

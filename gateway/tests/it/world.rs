@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use common::auth::Role;
+use common::auth::{Identity, Role};
 use common::clock::SystemClock;
 use common::dev_issuer::DevIssuer;
 use common::error::{ErrorKind, status};
 use common::health::Health;
+use common::oidc::AuthSettings;
 use common::proto::booking::v1 as booking;
 use common::proto::catalog::v1 as catalog;
 use common::proto::common::v1::Money;
@@ -57,22 +58,40 @@ impl World {
 
     /// With other settings.
     pub async fn with(embedded: bool, change: impl FnOnce(&mut Config)) -> Self {
+        let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
+        Self::run(issuer.identity().unwrap(), embedded.then(|| issuer.clone()), issuer, change).await
+    }
+
+    /// As in production, with everybody trusting the same issuer of the test's.
+    pub async fn trusting(settings: &AuthSettings) -> Self {
+        let (identity, keeper) = common::oidc::identity(settings).unwrap();
+        let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
+        let mut world = Self::run(identity, None, issuer, |_| {}).await;
+        let until = world.services.clone();
+        world.tasks.spawn(async move { keeper.run(until).await.unwrap() });
+        world
+    }
+
+    async fn run(
+        identity: Identity,
+        dev: Option<Arc<DevIssuer>>,
+        issuer: Arc<DevIssuer>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
         TELEMETRY.get_or_init(|| Telemetry::start("gateway-tests").unwrap());
-        let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
         let (script, mut tasks) = (Arc::new(Script::default()), JoinSet::new());
         let (stop, services) = (Shutdown::new(), Shutdown::new());
-        let peers = fakes::start(&script, &issuer.verifier().unwrap(), &mut tasks, &services).await;
+        let peers = fakes::start(&script, &identity.verifier, &mut tasks, &services).await;
         let [catalog, booking, payment] = peers.map(Peer::at);
         let mut config = Config { catalog, booking, payment, ..Config::default() };
         change(&mut config);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let identity = issuer.identity().unwrap();
         let health = Health::starting(identity.verifier.clone(), stop.clone());
         let host = Host { listener, identity, clock: Arc::new(SystemClock), instance: "test".into(), health };
-        let (dev, until) = (embedded.then(|| issuer.clone()), stop.clone());
+        let until = stop.clone();
         tasks.spawn(async move { gateway::serve(config, host, dev, until).await.unwrap() });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { script, issuer, base, client, stop, services, tasks }
