@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 
 use crate::auth::{Identity, Issuer, Verifier};
 use crate::runtime::Shutdown;
@@ -30,9 +30,9 @@ use keys::KeyKeeper;
 /// # Errors
 /// Settings with faults, or a file of certificates that cannot be used.
 pub fn identity(settings: &AuthSettings) -> anyhow::Result<(Identity, Keeper)> {
-    if let Some(fault) = settings.faults().first() {
-        bail!("auth.{} {}", fault.key, fault.wrong);
-    }
+    let faults: Vec<String> =
+        settings.faults().into_iter().map(|fault| format!("auth.{} {}", fault.key, fault.wrong)).collect();
+    ensure!(faults.is_empty(), "{}", faults.join("; "));
     let http = Arc::new(Http::new(tls::client_config(settings.ca_file.as_deref()).context("auth.ca_file")?));
 
     let (keys, fetched) = KeyKeeper::new(http.clone(), settings)?;

@@ -99,7 +99,11 @@ impl KafkaSettings {
             (named && !mechanism, "sasl.mechanism", "is missing"),
             (sealed && !self.tls, "tls", "must be true in production, or ALLOW_PLAINTEXT=true"),
             (sealed && !mechanism, "sasl.mechanism", "must be set in production, or ALLOW_PLAINTEXT=true"),
-            (self.replication < 1 && self.replication != REPLICATION_DEFAULT, "replication", "must be above zero, or -1"),
+            (
+                self.replication < 1 && self.replication != REPLICATION_DEFAULT,
+                "replication",
+                "must be above zero, or -1",
+            ),
             (plain && !self.tls, "sasl.mechanism", "sends the password as it is, which needs TLS=true"),
         ]);
         found.map(|fault| fault.inside(section)).collect()
@@ -139,7 +143,10 @@ mod tests {
         assert_eq!(keys(&nameless, Development), ["kafka.sasl.username", "kafka.sasl.password"]);
         assert_eq!(keys(&unproven, Development), ["kafka.sasl.mechanism"]);
         assert!(keys(&KafkaSettings::default(), Development).is_empty());
-        assert_eq!(keys(&KafkaSettings { replication: 0, ..KafkaSettings::default() }, Development), ["kafka.replication"]);
+        assert_eq!(
+            keys(&KafkaSettings { replication: 0, ..KafkaSettings::default() }, Development),
+            ["kafka.replication"]
+        );
     }
 
     #[test]

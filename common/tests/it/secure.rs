@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::bus::{Bus, BusError, KafkaSettings, Outgoing};
+use common::bus::{Bus, BusError, Outgoing};
 use common::error::chain;
+use common::settings::KafkaSettings;
 use common::testing::TestDb;
 use common::testing::authority::{THIS_MACHINE, TestAuthority};
 use tokio::io::copy_bidirectional;

@@ -1,7 +1,8 @@
 //! Topics at the start of a service: made as they must be, or the service does not start.
 
-use common::bus::{Bus, BusError, KafkaSettings};
+use common::bus::{Bus, BusError};
 use common::error::chain;
+use common::settings::KafkaSettings;
 use common::tables::PARTITIONS;
 use common::testing::TestDb;
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::bus::{Bus, KafkaSettings};
+use common::bus::Bus;
+use common::settings::KafkaSettings;
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::UnknownTopicHandling;
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,7 +1,8 @@
 //! Kafka's listener for TLS and SASL: each mechanism proves who we are, and nothing else gets in.
 
-use common::bus::{Bus, BusError, KafkaSettings, SaslMechanism, SaslSettings};
+use common::bus::{Bus, BusError};
 use common::error::chain;
+use common::settings::{KafkaSettings, SaslMechanism, SaslSettings};
 use common::testing::TestDb;
 use common::testing::authority::TestAuthority;
 use uuid::Uuid;
@@ -18,9 +19,9 @@ const USERNAME: &str = "eventix";
 const PASSWORD: &str = "of-the-mesh";
 
 fn proving(mechanism: SaslMechanism, username: &str, password: &str) -> KafkaSettings {
-    let sasl = SaslSettings { mechanism, username: username.into(), password: password.into() };
+    let sasl = SaslSettings { mechanism: Some(mechanism), username: username.into(), password: password.into() };
     let ca_file = given(CA_FILE).expect("EVENTIX_TEST_KAFKA_CA must be set: run the tests through ./tests/kafka");
-    KafkaSettings { tls: true, ca_file: Some(ca_file.into()), sasl: Some(sasl), ..KafkaSettings::default() }
+    KafkaSettings { tls: true, ca_file: Some(ca_file.into()), sasl, ..KafkaSettings::default() }
 }
 
 fn bus(settings: &KafkaSettings) -> Bus {
@@ -68,7 +69,7 @@ async fn nobody_gets_in_without_tls_or_without_a_name_or_under_a_strange_authori
 
     for settings in [
         KafkaSettings { tls: false, ca_file: None, ..good.clone() },
-        KafkaSettings { sasl: None, ..good.clone() },
+        KafkaSettings { sasl: SaslSettings::default(), ..good.clone() },
         KafkaSettings { ca_file: Some(stranger.ca_file()), ..good.clone() },
         KafkaSettings { ca_file: None, ..good.clone() },
     ] {
