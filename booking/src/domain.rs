@@ -3,4 +3,5 @@
 pub mod booking;
 pub mod hold;
 pub mod offer;
+pub mod policy;
 pub mod ticket;

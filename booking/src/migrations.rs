@@ -4,12 +4,17 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_booking;
 mod m20261123_140000_add_check_in;
+mod m20261125_100000_add_refunds;
 
 /// Runs the migrations in order.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_120000_create_booking::Migration), Box::new(m20261123_140000_add_check_in::Migration)]
+        vec![
+            Box::new(m20261123_120000_create_booking::Migration),
+            Box::new(m20261123_140000_add_check_in::Migration),
+            Box::new(m20261125_100000_add_refunds::Migration),
+        ]
     }
 }

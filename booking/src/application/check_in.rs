@@ -4,28 +4,42 @@ use std::collections::HashMap;
 
 use common::auth::Principal;
 use common::error::{ErrorKind, Refusal};
-use common::requests::is_request_id;
+use common::requests::{RequestIdError, RequestKey, is_request_id};
 use sea_orm::DbErr;
 use tracing::instrument;
 
-use crate::infrastructure::store::{CheckInError, CheckedIn, Store, TicketUse, instant};
+use crate::infrastructure::store::{Admitted, CheckInError, CheckedIn, Entry, Store, TicketUse, instant};
 use crate::infrastructure::ticket_key;
 
 /// Longest name of a gate, in characters.
 const GATE_MAX: usize = 64;
 
+/// A ticket shown at a gate.
+pub struct Scan<'a> {
+    /// As signed.
+    pub token: &'a str,
+    /// The gate.
+    pub gate: &'a str,
+    /// Remembers the answer; without it every call is a scan of its own.
+    pub key: Option<&'a RequestKey>,
+    /// The answer to remember.
+    pub answer: &'a (dyn Fn(&CheckedIn) -> Vec<u8> + Sync),
+}
+
 /// Uses the ticket of a token.
-#[instrument(name = "booking.check_in", skip_all, fields(gate))]
-pub async fn check_in(store: &Store, who: &Principal, token: &str, gate: &str) -> Result<CheckedIn, CheckInError> {
+#[instrument(name = "booking.check_in", skip_all, fields(gate = scan.gate))]
+pub async fn check_in(store: &Store, who: &Principal, scan: Scan<'_>) -> Result<Admitted, CheckInError> {
+    let Scan { token, gate, key, answer } = scan;
     if !is_request_id(gate) || gate.chars().count() > GATE_MAX {
         return Err(CheckInError::InvalidGate);
     }
     let keys = store.ticket_keys().await?;
     let claims = ticket_key::verified(token, &keys).ok_or(CheckInError::Unknown)?;
-    let checked_in = store.check_in(&claims, gate).await?;
+    let entry = Entry { gate, actor: &who.subject, key, answer };
+    let admitted = store.check_in(&claims, entry).await?;
     let (ticket, actor) = (claims.ticket_id, &who.subject);
     tracing::info!(ticket.id = %ticket, gate, actor, "ticket {ticket} checked in");
-    Ok(checked_in)
+    Ok(admitted)
 }
 
 /// What machines are told of the first check-in.
@@ -39,6 +53,7 @@ impl Refusal for CheckInError {
             Self::Unknown => ErrorKind::NotFound,
             Self::Void | Self::AlreadyCheckedIn(_) => ErrorKind::FailedPrecondition,
             Self::InvalidGate => ErrorKind::InvalidInput,
+            Self::RequestConflict => RequestIdError::Conflict.kind(),
             Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
             Self::Db(_) => ErrorKind::Internal,
         }
@@ -50,6 +65,7 @@ impl Refusal for CheckInError {
             Self::Void => "INVALID_STATE",
             Self::AlreadyCheckedIn(_) => "ALREADY_CHECKED_IN",
             Self::InvalidGate => "INVALID_INPUT",
+            Self::RequestConflict => RequestIdError::Conflict.reason(),
             Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
             Self::Db(_) => "INTERNAL",
         }
@@ -59,6 +75,7 @@ impl Refusal for CheckInError {
         match self {
             Self::Unknown | Self::Void | Self::AlreadyCheckedIn(_) => Some("token".into()),
             Self::InvalidGate => Some("gate".into()),
+            Self::RequestConflict => RequestIdError::Conflict.field(),
             Self::Db(_) => None,
         }
     }
@@ -66,7 +83,7 @@ impl Refusal for CheckInError {
     fn metadata(&self) -> HashMap<String, String> {
         match self {
             Self::AlreadyCheckedIn(used) => first_use(used),
-            Self::Unknown | Self::Void | Self::InvalidGate | Self::Db(_) => HashMap::new(),
+            Self::Unknown | Self::Void | Self::InvalidGate | Self::RequestConflict | Self::Db(_) => HashMap::new(),
         }
     }
 }

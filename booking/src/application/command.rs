@@ -1,5 +1,5 @@
-//! A customer's commands on a booking: pay, release, cancel. Each takes a request id: the same id and request return the
-//! first answer.
+//! Commands on a booking: pay, release, cancel, refund. Each takes a request id: the same id and request return the first
+//! answer.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use sea_orm::DbErr;
 use tracing::instrument;
 
 use super::check_in::first_use;
-use crate::domain::booking::CommandError;
+use crate::domain::booking::{CommandError, RefundWish};
 use crate::infrastructure::store::{Command, Encode, Outcome, Store, TransitionError};
 
 impl Refusal for TransitionError {
@@ -20,6 +20,7 @@ impl Refusal for TransitionError {
             Self::NotFound => ErrorKind::NotFound,
             Self::RequestConflict => RequestIdError::Conflict.kind(),
             Self::Refused(CommandError::UnknownToken) => ErrorKind::InvalidInput,
+            Self::Refused(CommandError::NoSuchItem(_)) => ErrorKind::NotFound,
             Self::AlreadyCheckedIn(_) | Self::Refused(_) => ErrorKind::FailedPrecondition,
             Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
             Self::Db(_) => ErrorKind::Internal,
@@ -33,8 +34,11 @@ impl Refusal for TransitionError {
             Self::AlreadyCheckedIn(_) => "ALREADY_CHECKED_IN",
             Self::Refused(CommandError::HoldExpired) => "HOLD_EXPIRED",
             Self::Refused(CommandError::UnknownToken) => "INVALID_INPUT",
+            Self::Refused(CommandError::PolicyForbids) => "POLICY_FORBIDS",
+            Self::Refused(CommandError::RefundExceeds { .. }) => "REFUND_EXCEEDS",
+            Self::Refused(CommandError::NoSuchItem(_)) => "NOT_FOUND",
             Self::Refused(
-                CommandError::InvalidState { .. } | CommandError::EventCancelled | CommandError::EventStarted,
+                CommandError::InvalidState { .. } | CommandError::EventCancelled | CommandError::ItemCancelled(_),
             ) => "INVALID_STATE",
             Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
             Self::Db(_) => "INTERNAL",
@@ -45,6 +49,8 @@ impl Refusal for TransitionError {
         match self {
             Self::RequestConflict => Some("request_id".into()),
             Self::Refused(CommandError::UnknownToken) => Some("payment_token".into()),
+            Self::Refused(CommandError::RefundExceeds { .. }) => Some("amount_minor".into()),
+            Self::Refused(CommandError::NoSuchItem(_) | CommandError::ItemCancelled(_)) => Some("item_ids".into()),
             Self::NotFound | Self::AlreadyCheckedIn(_) | Self::Refused(_) => Some("booking_id".into()),
             Self::Db(_) => None,
         }
@@ -53,6 +59,9 @@ impl Refusal for TransitionError {
     fn metadata(&self) -> HashMap<String, String> {
         match self {
             Self::AlreadyCheckedIn(used) => first_use(used),
+            Self::Refused(CommandError::RefundExceeds { left }) => {
+                HashMap::from([("left_minor".to_owned(), left.amount_minor().to_string())])
+            }
             Self::NotFound | Self::RequestConflict | Self::Refused(_) | Self::Db(_) => HashMap::new(),
         }
     }
@@ -88,7 +97,7 @@ pub async fn release(
     store.command(command, |found, _, now| found.release(now)).await
 }
 
-/// Cancels a confirmed booking; the saga then refunds whatever was captured.
+/// Cancels a confirmed booking; the saga then refunds what the policy gives back.
 #[instrument(name = "booking.cancel", skip_all, fields(booking.id = %booking))]
 pub async fn cancel(
     store: &Store,
@@ -98,8 +107,24 @@ pub async fn cancel(
     answer: Encode<'_>,
 ) -> Result<Outcome, TransitionError> {
     let may_act = |owner: &str| acts_for(who, owner);
+    let policy = store.policy_of(booking).await?;
     let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
-    store.command(command, |found, event, now| found.cancel(event, now)).await
+    store.command(command, |found, event, now| found.cancel(&policy, event, now)).await
+}
+
+/// Gives money back for a box office; the saga refunds it.
+#[instrument(name = "booking.refund", skip_all, fields(booking.id = %booking))]
+pub async fn refund(
+    store: &Store,
+    who: &Principal,
+    booking: BookingId,
+    (wish, reason): (&RefundWish, &str),
+    key: &RequestKey,
+    answer: Encode<'_>,
+) -> Result<Outcome, TransitionError> {
+    let may_act = |_: &str| who.has(Role::Admin);
+    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    store.command(command, |found, _, now| found.refund(wish, reason, now)).await
 }
 
 /// A box office may release and cancel for its customers.

@@ -11,7 +11,7 @@
 //! | | any other | no change | VoidRequested |
 //! | PaymentDeclined | Paying, this attempt | Held, or Expired when the hold is over | (BookingExpired) |
 //! | PaymentCaptured | any | noted | |
-//! | PaymentCaptureFailed | Confirmed by this attempt | Cancelled, tickets void, seats back | BookingCancelled |
+//! | PaymentCaptureFailed | Confirmed by this attempt | Cancelled, tickets void, seats back except used ones | BookingCancelled |
 //! | PaymentRefunded | any | refund closed | |
 //! | PaymentStuck | any | refund marked stuck, alarm | |
 //! | PaymentVoided | any | no effect | |
@@ -21,6 +21,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use common::fact::Fact;
 use common::ids::{BookingId, EventId, RefundId};
 use common::inbox::{FactHandler, HandleError};
@@ -34,7 +35,7 @@ use sea_orm::{DatabaseTransaction, TransactionTrait};
 
 use super::offers::Offers;
 use crate::domain::booking::{Authorised, Booking, BookingState, ClaimCheck, Decision, EventCheck};
-use crate::infrastructure::store::{Store, WriteError};
+use crate::infrastructure::store::{Because, RefundState, Store, WriteError};
 
 /// Who acts, in histories.
 const ACTOR: &str = "saga";
@@ -62,9 +63,9 @@ impl PaymentFacts {
         transaction: &DatabaseTransaction,
         booking: &Booking,
         decision: Decision,
-        cause: &str,
+        (cause, now): (&str, DateTime<Utc>),
     ) -> Result<(), HandleError> {
-        Ok(self.store.transit(transaction, booking, decision, cause, ACTOR).await?)
+        Ok(self.store.transit(transaction, booking, decision, Because { cause, actor: ACTOR, now }).await?)
     }
 
     async fn authorised(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
@@ -81,9 +82,10 @@ impl PaymentFacts {
             tracing::error!(booking.id = %booking.id, %amount, total = %booking.total, "another amount was authorised");
         }
 
-        let claims = self.check_claims(transaction, &mut booking, payment, event).await?;
+        let now = self.store.db.now(transaction).await?;
+        let claims = self.check_claims(transaction, &mut booking, payment, event, now).await?;
         let decision = booking.answer_authorisation(payment, event, claims);
-        self.commit(transaction, &booking, decision, "PaymentAuthorised").await
+        self.commit(transaction, &booking, decision, ("PaymentAuthorised", now)).await
     }
 
     /// Whether the claims are ours. Once the grace is over they are anybody's, also when nobody has taken them yet: they are
@@ -94,12 +96,12 @@ impl PaymentFacts {
         booking: &mut Booking,
         payment: Authorised,
         event: EventCheck,
+        now: DateTime<Utc>,
     ) -> Result<ClaimCheck, HandleError> {
         let BookingState::Paying { attempt, grace_until, .. } = booking.state else { return Ok(ClaimCheck::Gone) };
-        if attempt != payment.attempt || event.cancelled || payment.amount != booking.total {
+        if attempt != payment.attempt || event.is_cancelled() || payment.amount != booking.total {
             return Ok(ClaimCheck::Gone);
         }
-        let now = self.store.db.now(transaction).await?;
         if now < grace_until {
             let ours = self.store.owns_claims(transaction, booking).await?;
             return Ok(if ours { ClaimCheck::Ours } else { ClaimCheck::Gone });
@@ -128,21 +130,22 @@ impl PaymentFacts {
         let event = self.store.event_check(transaction, booking.event_id).await?;
         let now = self.store.db.now(transaction).await?;
         let decision = booking.answer_decline(told.attempt, &told.decline_code, event, now);
-        self.commit(transaction, &booking, decision, "PaymentDeclined").await
+        self.commit(transaction, &booking, decision, ("PaymentDeclined", now)).await
     }
 
     async fn capture_failed(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
         let told: PaymentCaptureFailed = fact.payload()?;
         let booking = self.locked(transaction, fact).await?;
         tracing::error!(booking.id = %booking.id, code = told.code, "the money of booking {} could not be captured", booking.id);
-        let decision = booking.answer_capture_failure(told.attempt);
-        self.commit(transaction, &booking, decision, "PaymentCaptureFailed").await
+        let now = self.store.db.now(transaction).await?;
+        let decision = booking.answer_capture_failure(told.attempt, now);
+        self.commit(transaction, &booking, decision, ("PaymentCaptureFailed", now)).await
     }
 
     async fn refunded(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
         let told: PaymentRefunded = fact.payload()?;
         let nothing = told.amount.is_none_or(|amount| amount.amount_minor == 0);
-        let state = if nothing { "nothing" } else { "done" };
+        let state = if nothing { RefundState::Nothing } else { RefundState::Done };
         self.store.close_refund(transaction, BookingId(fact.aggregate_id), refund_id(&told.refund_id)?, state).await?;
         Ok(())
     }
@@ -152,7 +155,7 @@ impl PaymentFacts {
         tracing::error!(booking.id = told.booking_id, step = told.step, reason = told.reason, "payment is stuck");
         if !told.refund_id.is_empty() {
             let (booking, refund) = (BookingId(fact.aggregate_id), refund_id(&told.refund_id)?);
-            self.store.close_refund(transaction, booking, refund, "stuck").await?;
+            self.store.close_refund(transaction, booking, refund, RefundState::Stuck).await?;
         }
         Ok(())
     }
@@ -217,7 +220,7 @@ impl FactHandler for CatalogFacts {
         } else if fact.is::<EventChanged>() {
             fact.payload::<EventChanged>()?.offer_version
         } else if fact.is::<EventCancelled>() {
-            return Ok(self.store.mark_cancelled(transaction, event).await?);
+            return Ok(self.store.mark_cancelled(transaction, event, fact.occurred_at).await?);
         } else {
             return Err(HandleError::unknown_kind(fact));
         };

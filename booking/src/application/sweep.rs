@@ -1,4 +1,4 @@
-//! What time brings about, in bounded, resumable steps: lapsed holds end, graces end, bookings of cancelled events end. Expiry
+//! What time brings about, in bounded, resumable steps: lapsed holds end, graces end, bookings of cancelled events end with all their money back. Expiry
 //! works without it: a lapsed claim can be taken over at once.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use common::ids::BookingId;
 use common::runtime::Shutdown;
 use sea_orm::DbErr;
 
-use crate::domain::booking::{Booking, Decision};
-use crate::infrastructure::store::{SWEEP_MAX, Store};
+use crate::domain::booking::{Booking, Decision, EventCheck};
+use crate::infrastructure::store::{Because, SWEEP_MAX, Store};
 
 /// Who acts, in histories.
 const ACTOR: &str = "sweeper";
@@ -45,18 +45,18 @@ async fn round(store: &Store) -> Result<usize, DbErr> {
 pub async fn end_lapsed(store: &Store) -> Result<usize, DbErr> {
     let mut ended = 0;
     for id in store.lapsed().await? {
-        ended += usize::from(step(store, id, "hold lapsed", Booking::expire).await?);
+        ended += usize::from(step(store, id, "hold lapsed", |booking, _, now| booking.expire(now)).await?);
     }
     for id in store.grace_over().await? {
-        ended += usize::from(step(store, id, "grace over", Booking::end_grace).await?);
+        ended += usize::from(step(store, id, "grace over", |booking, _, now| booking.end_grace(now)).await?);
     }
     Ok(ended)
 }
 
-/// Ends bookings of cancelled events; returns how many changed.
+/// Ends bookings of cancelled events, and gives back what was kept of others since; returns how many changed.
 pub async fn end_of_cancelled(store: &Store) -> Result<usize, DbErr> {
     let mut ended = 0;
-    for id in store.of_cancelled_events().await? {
+    for id in store.of_cancelled_events().await?.into_iter().chain(store.kept_since_cancelled().await?) {
         ended += usize::from(step(store, id, "event cancelled", Booking::end_with_event).await?);
     }
     Ok(ended)
@@ -67,13 +67,15 @@ async fn step(
     store: &Store,
     id: BookingId,
     cause: &str,
-    decide: impl FnOnce(&Booking, DateTime<Utc>) -> Option<Decision>,
+    decide: impl FnOnce(&Booking, EventCheck, DateTime<Utc>) -> Option<Decision>,
 ) -> Result<bool, DbErr> {
     let transaction = store.db.begin().await?;
     let Some(booking) = store.lock(&transaction, id).await? else { return Ok(false) };
     let now = store.db.now(&transaction).await?;
-    let Some(decision) = decide(&booking, now) else { return Ok(false) };
-    if let Err(error) = store.transit(&transaction, &booking, decision, cause, ACTOR).await {
+    let event = store.event_check(&transaction, booking.event_id).await?;
+    let Some(decision) = decide(&booking, event, now) else { return Ok(false) };
+    let because = Because { cause, actor: ACTOR, now };
+    if let Err(error) = store.transit(&transaction, &booking, decision, because).await {
         tracing::error!(booking.id = %id, error = %chain(&error), "booking {id} cannot be ended");
         return Ok(false);
     }

@@ -4,26 +4,32 @@
 //! - `command`: what customers and box offices want
 //! - `passing`: what time and the event's cancellation bring about
 //! - `outcome`: what payment's facts mean
+//! - `refund`: money that goes back, with or without places
+//! - `item`: one seat or place, and what is left of its price
 //! - `decision`: what a transition wants written
 
 use chrono::{DateTime, Duration, Utc};
-use common::ids::{AreaId, BookingId, EventId, ItemId, SeatId};
+use common::ids::{BookingId, EventId};
 use common::money::Money;
 
 mod command;
 mod decision;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod item;
 mod outcome;
 mod passing;
 #[cfg(test)]
 mod properties;
+mod refund;
 #[cfg(test)]
 mod tests;
 
 pub use command::CommandError;
 pub use decision::{BookingFact, ClaimChange, Decision, TicketChange};
+pub use item::Item;
 pub use outcome::{Authorised, ClaimCheck};
+pub use refund::{RefundWish, RefundWishError};
 
 /// Settings that the rules need.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +98,8 @@ impl BookingState {
 pub enum CancelCause {
     /// Its customer wanted so.
     Customer,
+    /// A box office gave all of its money back.
+    Admin,
     /// The event was cancelled.
     EventCancelled,
     /// The authorised money could not be captured.
@@ -99,10 +107,14 @@ pub enum CancelCause {
 }
 
 impl CancelCause {
+    /// Every cause.
+    pub const ALL: [Self; 4] = [Self::Customer, Self::Admin, Self::EventCancelled, Self::CaptureFailed];
+
     /// The stored and told name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Customer => "CUSTOMER",
+            Self::Admin => "ADMIN",
             Self::EventCancelled => "EVENT_CANCELLED",
             Self::CaptureFailed => "CAPTURE_FAILED",
         }
@@ -110,23 +122,8 @@ impl CancelCause {
 
     /// Reads the stored name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Customer, Self::EventCancelled, Self::CaptureFailed].into_iter().find(|cause| cause.name() == name)
+        Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
-}
-
-/// One seat, or one place of an area.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// Its id.
-    pub id: ItemId,
-    /// The seat, or none for an area place.
-    pub seat_id: Option<SeatId>,
-    /// The area, or none for a seat.
-    pub area_id: Option<AreaId>,
-    /// For people.
-    pub label: String,
-    /// Price when it was held.
-    pub price: Money,
 }
 
 /// A booking of one event.
@@ -140,9 +137,9 @@ pub struct Booking {
     pub customer_id: String,
     /// Where it stands.
     pub state: BookingState,
-    /// Seats and places, in the order asked for.
+    /// Seats and places, in the order asked for, with those that were cancelled.
     pub items: Vec<Item>,
-    /// What all of it costs.
+    /// What all of it cost.
     pub total: Money,
     /// Attempts to pay so far.
     pub attempts: u32,
@@ -159,8 +156,15 @@ pub struct Booking {
 /// The event, as far as transitions care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventCheck {
-    /// Whether it is cancelled.
-    pub cancelled: bool,
+    /// Since when it is cancelled.
+    pub cancelled_at: Option<DateTime<Utc>>,
     /// When it starts.
     pub starts_at: DateTime<Utc>,
+}
+
+impl EventCheck {
+    /// Whether it is cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled_at.is_some()
+    }
 }

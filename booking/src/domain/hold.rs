@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::ids::{AreaId, BookingId, ItemId, SeatId};
+use common::ids::{AreaId, BookingId, SeatId};
 use common::money::Money;
 
 use super::booking::Item;
@@ -96,12 +96,12 @@ impl Order {
             if seat.closed {
                 return Err(WishError::Closed(*id));
             }
-            items.push(item(Some(*id), None, &seat.label, offer.money(seat.price_minor)));
+            items.push(Item::new(Some(*id), None, &seat.label, offer.money(seat.price_minor)));
         }
         for (id, quantity) in &wanted.areas {
             let area = offer.area(*id).ok_or_else(|| WishError::Unknown(format!("area {id}")))?;
             for _ in 0..*quantity {
-                items.push(item(None, Some(*id), &area.name, offer.money(area.price_minor)));
+                items.push(Item::new(None, Some(*id), &area.name, offer.money(area.price_minor)));
             }
         }
         let total = items.iter().try_fold(Money::zero(offer.terms.currency), |sum, item| sum.checked_add(item.price));
@@ -119,10 +119,6 @@ impl Order {
     pub fn seats(&self) -> impl Iterator<Item = SeatId> {
         self.items.iter().filter_map(|item| item.seat_id)
     }
-}
-
-fn item(seat_id: Option<SeatId>, area_id: Option<AreaId>, label: &str, price: Money) -> Item {
-    Item { id: ItemId::new(), seat_id, area_id, label: label.to_owned(), price }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
 use common::money::{Currency, Money};
 
+use super::policy::Policy;
+
 /// One version of an event's offer.
 #[derive(Debug)]
 pub struct Offer {
@@ -63,6 +65,8 @@ pub struct OfferTerms {
     pub currency: Currency,
     /// The plan whose order the seats follow.
     pub plan_id: SeatingPlanId,
+    /// What comes back when a customer cancels.
+    pub policy: Policy,
 }
 
 impl Offer {

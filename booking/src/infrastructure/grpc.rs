@@ -10,17 +10,20 @@ use common::ids::EventId;
 use common::page;
 use common::proto::booking::v1::booking_service_server::BookingService;
 use common::proto::booking::v1::{self as proto, *};
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use self::parse::{
-    booking_id, db_status, decode, encode, encoded, invalid, key, not_found, page_size, page_token, state_name, wanted,
+    booking_id, db_status, decode, encode, encoded, invalid, key, not_found, page_size, page_token, refund_wish,
+    state_name, wanted,
 };
-use super::store::{Availability as Places, Listing, Outcome, Store, Stored, TransitionError};
+use super::store::{Admitted, Availability as Places, CheckedIn, Listing, Outcome, Store, Stored, TransitionError};
 use super::ticket_key::TicketPublicKey;
 use super::wire;
+use crate::application::check_in::{self, Scan};
 use crate::application::hold::{Answer, HoldError};
 use crate::application::offers::Offers;
-use crate::application::{check_in, command, hold};
+use crate::application::{command, hold};
 
 mod history;
 mod parse;
@@ -31,6 +34,7 @@ pub const ACCESS: AccessTable = &[
     ("PayBooking", &[Role::Customer, Role::Admin]),
     ("ReleaseBooking", &[Role::Customer, Role::Admin]),
     ("CancelBooking", &[Role::Customer, Role::Admin]),
+    ("RefundBooking", &[Role::Admin]),
     ("GetBooking", &[Role::Customer, Role::Admin, Role::Service]),
     ("ListBookings", &[Role::Customer, Role::Admin]),
     ("BatchGetAvailability", &[Role::Customer, Role::Admin, Role::Service]),
@@ -136,6 +140,20 @@ impl BookingService for Api {
         Ok(Response::new(CancelBookingResponse { booking: Some(self.answer(cancelled).await?) }))
     }
 
+    async fn refund_booking(
+        &self,
+        request: Request<RefundBookingRequest>,
+    ) -> Result<Response<RefundBookingResponse>, Status> {
+        let who = principal(&request)?;
+        let mut request = request.into_inner();
+        let id = std::mem::take(&mut request.request_id);
+        let key = key(&who, "refund", &id, &request)?;
+        let (wish, reason) = refund_wish(&request)?;
+        let booking = booking_id(&request.booking_id)?;
+        let refunded = command::refund(&self.store, &who, booking, (&wish, &reason), &key, &encode).await;
+        Ok(Response::new(RefundBookingResponse { booking: Some(self.answer(refunded).await?) }))
+    }
+
     async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {
         let who = principal(&request)?;
         let id = booking_id(&request.into_inner().booking_id)?;
@@ -230,14 +248,17 @@ impl BookingService for Api {
 
     async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Status> {
         let who = principal(&request)?;
-        let CheckInRequest { token, gate } = request.into_inner();
-        let used = check_in::check_in(&self.store, &who, &token, &gate).await.map_err(|e| to_status(&e))?;
-        Ok(Response::new(CheckInResponse {
-            ticket: Some(wire::ticket(&used.ticket)),
-            item: Some(wire::item(&used.item)),
-            booking_id: used.booking_id.to_string(),
-            event_id: used.event_id.to_string(),
-        }))
+        let mut request = request.into_inner();
+        let key = match std::mem::take(&mut request.request_id).as_str() {
+            "" => None,
+            id => Some(key(&who, "check_in", id, &request)?),
+        };
+        let answer = |used: &CheckedIn| wire::checked_in(used).encode_to_vec();
+        let scan = Scan { token: &request.token, gate: &request.gate, key: key.as_ref(), answer: &answer };
+        match check_in::check_in(&self.store, &who, scan).await.map_err(|e| to_status(&e))? {
+            Admitted::Now(used) => Ok(Response::new(wire::checked_in(&used))),
+            Admitted::Before(answer) => Ok(Response::new(decode(&answer)?)),
+        }
     }
 
     async fn list_ticket_keys(

@@ -13,7 +13,6 @@ use common::requests::{self, Claim, RequestKey};
 use moka::future::Cache;
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use self::write::Because;
 use super::ticket_key::TicketKey;
 use crate::domain::booking::{Booking, BookingState, CommandError, Decision, EventCheck, Terms};
 use crate::domain::offer::Offer;
@@ -31,14 +30,14 @@ mod sweep;
 mod tickets;
 mod write;
 
-pub use check_in::{CheckInError, CheckedIn};
+pub use check_in::{Admitted, CheckInError, CheckedIn, Entry};
 pub use events::KnownEvent;
 pub use history::{HistoryPage, HistoryRow};
 pub use hold::{HoldOrder, HoldOutcome};
 pub use read::{Availability, Listing, SeatStates};
-pub use rows::{Stored, Ticket, TicketUse};
+pub use rows::{Refund, RefundState, Stored, Ticket, TicketUse};
 pub use sweep::SWEEP_MAX;
-pub use write::WriteError;
+pub use write::{Because, WriteError};
 
 /// Seats of all offers kept in memory together: about 100 bytes each.
 const CACHED_SEATS_MAX: u64 = 500_000;
@@ -56,7 +55,7 @@ pub struct Store {
 #[derive(Debug)]
 pub enum Outcome {
     /// Done now.
-    Done(Stored),
+    Done(Box<Stored>),
     /// Done before under the same request id: the answer given then.
     Replayed(Vec<u8>),
 }
@@ -141,7 +140,7 @@ impl Store {
         requests::answer(&self.db, &transaction, command.key, (command.answer)(&stored)).await?;
         failpoint::around(Step::Command, [command.key.operation()], transaction.commit()).await?;
         self.outbox.wake();
-        Ok(Outcome::Done(stored))
+        Ok(Outcome::Done(Box::new(stored)))
     }
 
     /// Writes the sweeper's or a fact's transition inside `transaction`.
@@ -150,11 +149,9 @@ impl Store {
         transaction: &DatabaseTransaction,
         booking: &Booking,
         decision: Decision,
-        cause: &str,
-        actor: &str,
+        because: Because<'_>,
     ) -> Result<(), WriteError> {
-        let now = self.db.now(transaction).await?;
-        self.write(transaction, booking, decision, Because { cause, actor, now }).await
+        self.write(transaction, booking, decision, because).await
     }
 
     /// Locks a booking's row and reads it.

@@ -10,10 +10,11 @@ use common::proto::booking::v1 as proto;
 use common::proto::catalog::v1 as catalog;
 use prost::Message;
 
-use super::store::{Stored, Ticket};
+use super::store::{CheckedIn, Refund, RefundState, Stored, Ticket};
 use crate::application::ports::FetchedOffer;
 use crate::domain::booking::{Booking, BookingFact, BookingState, Item};
 use crate::domain::offer::{Offer, OfferArea, OfferSeat, OfferTerms};
+use crate::domain::policy::{Bracket, Policy};
 
 /// A fact as it is told.
 pub fn fact(booking: &Booking, fact: &BookingFact, sequence: i64) -> NewFact {
@@ -61,7 +62,7 @@ pub fn fact(booking: &Booking, fact: &BookingFact, sequence: i64) -> NewFact {
                 booking_id,
                 refund_id: refund_id.to_string(),
                 amount: Some((*amount).into()),
-                reason: (*reason).to_owned(),
+                reason: reason.clone(),
             },
         ),
     }
@@ -100,6 +101,24 @@ pub fn booking(stored: &Stored, now: DateTime<Utc>) -> proto::Booking {
         attempt: booking.attempts,
         created_at: Some(to_wire(booking.created_at)),
         cancel_cause: cancel_cause.to_owned(),
+        refunds: stored.refunds.iter().map(refund).collect(),
+    }
+}
+
+/// A refund, as payment told of it.
+fn refund(refund: &Refund) -> proto::Refund {
+    let state = match refund.state {
+        RefundState::Requested => proto::RefundState::Requested,
+        RefundState::Done => proto::RefundState::Done,
+        RefundState::Nothing => proto::RefundState::Nothing,
+        RefundState::Stuck => proto::RefundState::Stuck,
+    };
+    proto::Refund {
+        id: refund.id.to_string(),
+        amount: Some(refund.amount.into()),
+        state: state.into(),
+        reason: refund.reason.clone(),
+        created_at: Some(to_wire(refund.created_at)),
     }
 }
 
@@ -111,6 +130,8 @@ pub fn item(item: &Item) -> proto::BookingItem {
         area_id: item.area_id.map(|a| a.to_string()).unwrap_or_default(),
         label: item.label.clone(),
         price: Some(item.price.into()),
+        refunded: Some(item.refunded.into()),
+        cancelled_at: item.cancelled_at.map(to_wire),
     }
 }
 
@@ -123,6 +144,16 @@ pub fn ticket(ticket: &Ticket) -> proto::Ticket {
         void: ticket.void,
         used_at: ticket.used.as_ref().map(|used| to_wire(used.at)),
         used_gate: ticket.used.as_ref().map(|used| used.gate.clone()).unwrap_or_default(),
+    }
+}
+
+/// What a gate is told.
+pub fn checked_in(used: &CheckedIn) -> proto::CheckInResponse {
+    proto::CheckInResponse {
+        ticket: Some(ticket(&used.ticket)),
+        item: Some(item(&used.item)),
+        booking_id: used.booking_id.to_string(),
+        event_id: used.event_id.to_string(),
     }
 }
 
@@ -162,6 +193,7 @@ fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
         per_customer_limit: fits(wire.per_customer_limit, "per_customer_limit")?,
         currency: Currency::parse(&wire.currency).map_err(|_| OfferError::Field("currency"))?,
         plan_id: SeatingPlanId::parse(&wire.seating_plan_id).ok_or(OfferError::Field("seating_plan_id"))?,
+        policy: policy(wire.cancellation_policy)?,
     };
     let seats = message.seats.into_iter().map(|seat| {
         Ok(OfferSeat {
@@ -182,6 +214,17 @@ fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
     let seats = seats.collect::<Result<Vec<_>, OfferError>>()?;
     let areas = areas.collect::<Result<Vec<_>, OfferError>>()?;
     Ok(Offer::new(terms, seats, areas))
+}
+
+/// No policy at all stands for the default one, as in catalog.
+fn policy(wire: Option<catalog::CancellationPolicy>) -> Result<Policy, OfferError> {
+    let Some(wire) = wire else { return Ok(Policy::default()) };
+    let bracket = |bracket: catalog::CancellationBracket| Bracket {
+        hours_before: bracket.hours_before,
+        percent: bracket.percent,
+    };
+    let brackets = wire.brackets.into_iter().map(bracket).collect();
+    Policy::new(brackets, wire.fee_minor).ok_or(OfferError::Field("cancellation_policy"))
 }
 
 /// Counts stand in signed columns.

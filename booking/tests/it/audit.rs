@@ -20,6 +20,9 @@ const LEGAL: &[(&str, &str)] = &[
     ("PAYING", "EXPIRED"),
     ("PAYING", "CANCELLED"),
     ("CONFIRMED", "CANCELLED"),
+    // Check-ins and refunds.
+    ("CONFIRMED", "CONFIRMED"),
+    ("CANCELLED", "CANCELLED"),
 ];
 
 impl World {
@@ -29,6 +32,7 @@ impl World {
         self.claims_belong_to_live_bookings().await;
         self.live_bookings_own_their_claims().await;
         self.tickets_are_valid_exactly_while_confirmed().await;
+        self.money_back_comes_off_items().await;
         self.facts_are_counted_without_gaps().await;
         self.histories_are_legal_and_complete().await;
     }
@@ -45,10 +49,16 @@ impl World {
     }
 
     async fn claims_belong_to_live_bookings(&self) {
-        for table in ["seat_claims", "area_claims"] {
+        for (table, item) in [("seat_claims", "i.seat_id = c.seat_id"), ("area_claims", "i.area_id = c.area_id")] {
+            // A used seat stays taken although its booking was called off.
+            let used = format!(
+                "SELECT 1 FROM booking_items i JOIN tickets t ON t.item_id = i.id
+                 WHERE i.booking_id = b.id AND {item} AND t.used_at IS NOT NULL"
+            );
             let sql = format!(
                 "SELECT c.booking_id FROM {table} c LEFT JOIN bookings b ON b.id = c.booking_id AND b.fence = c.fence
-                 WHERE b.id IS NULL OR NOT b.claims_held OR (c.state = 'sold') <> (b.state = 'CONFIRMED')"
+                 WHERE b.id IS NULL OR CASE WHEN b.state = 'CANCELLED' THEN c.state <> 'sold' OR NOT EXISTS ({used})
+                    ELSE NOT b.claims_held OR (c.state = 'sold') <> (b.state = 'CONFIRMED') END"
             );
             self.none(&format!("rows of {table} belong to bookings that hold them"), &sql).await;
         }
@@ -69,6 +79,23 @@ impl World {
         let sql = "SELECT b.id FROM bookings b WHERE (SELECT count(*) FROM tickets t WHERE t.booking_id = b.id
             AND t.state = 'valid') <> CASE WHEN b.state = 'CONFIRMED' THEN b.places ELSE 0 END";
         self.none("a booking has valid tickets exactly while it is confirmed", sql).await;
+        let sql = "SELECT i.id FROM booking_items i JOIN tickets t ON t.item_id = i.id
+            WHERE i.cancelled_at IS NOT NULL AND t.state = 'valid'";
+        self.none("a cancelled item has no valid ticket", sql).await;
+    }
+
+    async fn money_back_comes_off_items(&self) {
+        let sql = "SELECT b.id FROM bookings b WHERE
+            (SELECT coalesce(sum(r.amount_minor), 0) FROM booking_refunds r WHERE r.booking_id = b.id)
+            <> (SELECT sum(i.refunded_minor) FROM booking_items i WHERE i.booking_id = b.id)";
+        self.none("refunds asked for are what went off the items", sql).await;
+        let sql = "SELECT b.id FROM bookings b WHERE b.state IN ('HELD', 'PAYING', 'CONFIRMED') AND b.places <>
+            (SELECT count(*) FROM booking_items i WHERE i.booking_id = b.id AND i.cancelled_at IS NULL)";
+        self.none("a live booking counts its live items", sql).await;
+        let sql = "SELECT b.id FROM bookings b WHERE (b.kept_at IS NOT NULL) <> (b.cancel_cause IS DISTINCT FROM 'CAPTURE_FAILED'
+            AND EXISTS (SELECT 1 FROM booking_items i WHERE i.booking_id = b.id AND i.cancelled_at IS NOT NULL
+                AND i.refunded_minor < i.price_minor))";
+        self.none("a fee is kept exactly of cancelled items that were not paid back", sql).await;
     }
 
     async fn facts_are_counted_without_gaps(&self) {

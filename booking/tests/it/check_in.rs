@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use booking::application::check_in::check_in;
+use booking::application::check_in::{Scan, check_in};
 use booking::application::command;
 use booking::domain::ticket::TicketClaims;
-use booking::infrastructure::store::{CheckInError, CheckedIn, TicketUse, TransitionError};
-use common::auth::{Principal, Role};
+use booking::infrastructure::store::{Admitted, CheckInError, CheckedIn, HoldOutcome, TicketUse, TransitionError};
+use booking::infrastructure::wire;
 use common::ids::{BookingId, TicketId};
 use common::proto::catalog::v1::EventCancelled;
 use common::testing::TestDb;
+use prost::Message;
 use tokio::task::JoinSet;
 
-use crate::world::{SECOND, World, customer_of, encode};
+use crate::world::{SECOND, World, admin, customer_of, encode};
 
 common::on_both_databases!(
     a_ticket_is_used_once_and_the_second_scan_names_the_first,
@@ -22,18 +23,19 @@ common::on_both_databases!(
     a_used_ticket_keeps_its_customer_from_cancelling,
     scanning_and_cancelling_at_once_never_both_succeed,
     cancelled_events_and_failed_captures_void_used_tickets_too,
+    the_seat_of_a_used_ticket_is_not_sold_again_after_a_failed_capture,
 );
-
-fn admin() -> Principal {
-    Principal { subject: "door".to_owned(), roles: vec![Role::Admin] }
-}
 
 async fn tokens(world: &World, booking: BookingId) -> Vec<String> {
     world.find(booking).await.tickets.into_iter().map(|ticket| ticket.token).collect()
 }
 
 async fn scan(world: &World, token: &str, gate: &str) -> Result<CheckedIn, CheckInError> {
-    check_in(&world.store, &admin(), token, gate).await
+    let scan = Scan { token, gate, key: None, answer: &|used| wire::checked_in(used).encode_to_vec() };
+    match check_in(&world.store, &admin("door"), scan).await? {
+        Admitted::Now(used) => Ok(*used),
+        Admitted::Before(_) => panic!("a scan without a key was answered before"),
+    }
 }
 
 fn first_use(refused: Result<CheckedIn, CheckInError>) -> TicketUse {
@@ -191,5 +193,29 @@ async fn cancelled_events_and_failed_captures_void_used_tickets_too(db: TestDb) 
         let again = scan(&world, &stored.tickets[0].token, "North").await;
         assert!(matches!(again, Err(CheckInError::Void)), "{again:?}");
     }
+    world.audit().await;
+}
+
+async fn the_seat_of_a_used_ticket_is_not_sold_again_after_a_failed_capture(db: TestDb) {
+    let world = World::new(db).await;
+    let sale = world.sale(2, &[3]).await;
+    let booking = world.confirmed(&sale, "alice", &[0, 1], &[3]).await;
+    for item in [1, 2, 4] {
+        world.check_in(booking, item).await.unwrap();
+    }
+
+    world.capture_failed(booking, 1).await;
+
+    assert_eq!(world.state(booking).await, "CANCELLED");
+    assert!(world.find(booking).await.tickets.iter().all(|ticket| ticket.void));
+    assert!(world.claim(&sale, 0).await.is_none());
+    assert_eq!(world.claim(&sale, 1).await.unwrap().1, "sold");
+    assert_eq!(world.taken(&sale, 0).await, 2);
+    let places = world.store.availabilities(&[sale.event]).await.unwrap()[&sale.event];
+    assert_eq!((places.held, places.sold, places.total), (0, 3, 5));
+    assert!(matches!(world.hold(&sale, "bob", &[1], &[]).await, HoldOutcome::SeatsTaken(_)));
+    assert!(matches!(world.hold(&sale, "bob", &[], &[2]).await, HoldOutcome::SoldOut(_)));
+    world.confirmed(&sale, "bob", &[0], &[1]).await;
+    world.sweep().await;
     world.audit().await;
 }

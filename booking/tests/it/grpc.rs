@@ -140,6 +140,7 @@ async fn every_method_admits_exactly_its_roles() {
         pay_booking(PayBookingRequest::default()),
         release_booking(ReleaseBookingRequest::default()),
         cancel_booking(CancelBookingRequest::default()),
+        refund_booking(RefundBookingRequest::default()),
         get_booking(GetBookingRequest::default()),
         list_bookings(ListBookingsRequest::default()),
         batch_get_availability(BatchGetAvailabilityRequest::default()),
@@ -157,7 +158,9 @@ async fn every_method_admits_exactly_its_roles() {
         let expected: &[Role] = match method {
             "hold_seats" | "pay_booking" | "release_booking" | "cancel_booking" | "list_bookings" => &[Role::Service],
             "ensure_offer" => &[Role::Customer],
-            "check_in" | "list_booking_history" | "list_seat_history" => &[Role::Customer, Role::Service],
+            "refund_booking" | "check_in" | "list_booking_history" | "list_seat_history" => {
+                &[Role::Customer, Role::Service]
+            }
             "stop_selling" => &[Role::Customer, Role::Admin],
             _ => &[],
         };

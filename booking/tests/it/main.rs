@@ -16,6 +16,7 @@ mod holds;
 mod late;
 mod paying;
 mod reads;
+mod refunds;
 mod replays;
 mod sale;
 mod sweeps;

@@ -128,7 +128,7 @@ async fn confirming_sells_the_seats_and_issues_signed_tickets(db: TestDb) {
     world.authorised(booking, 1).await;
     world.authorised(booking, 1).await;
 
-    let Stored { booking: confirmed, tickets } = world.find(booking).await;
+    let Stored { booking: confirmed, tickets, .. } = world.find(booking).await;
     assert_eq!(confirmed.state, BookingState::Confirmed { attempt: 1 });
     assert_eq!(confirmed.total, eur(2 * SEAT_PRICE + PLACE_PRICE));
     assert_eq!(world.facts(booking).await, ["BookingHeld", "PaymentRequested", "BookingConfirmed"]);
@@ -199,7 +199,7 @@ async fn a_failed_capture_calls_the_booking_off(db: TestDb) {
     world.capture_failed(booking, 1).await;
     world.capture_failed(booking, 1).await;
 
-    let Stored { booking: cancelled, tickets } = world.find(booking).await;
+    let Stored { booking: cancelled, tickets, .. } = world.find(booking).await;
     assert_eq!(cancelled.state.name(), "CANCELLED");
     assert!(tickets[0].void);
     assert_eq!(world.facts(booking).await[3..], ["BookingCancelled"]);

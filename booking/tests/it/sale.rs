@@ -3,7 +3,9 @@
 use chrono::{DateTime, Duration, Utc};
 use common::clock::to_wire;
 use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
-use common::proto::catalog::v1::{OfferArea, OfferSeat, OfferTerms, StreamOfferResponse};
+use common::proto::catalog::v1::{
+    CancellationBracket, CancellationPolicy, OfferArea, OfferSeat, OfferTerms, StreamOfferResponse,
+};
 
 use booking::application::ports::FetchedOffer;
 use booking::domain::hold::{Order, Wanted};
@@ -13,6 +15,11 @@ use booking::infrastructure::wire;
 pub const SEAT_PRICE: i64 = 2500;
 /// Price of every area place.
 pub const PLACE_PRICE: i64 = 1000;
+
+/// A policy of one bracket and a fee, euro cents.
+pub fn policy(hours_before: u32, percent: u32, fee_minor: i64) -> Option<CancellationPolicy> {
+    Some(CancellationPolicy { brackets: vec![CancellationBracket { hours_before, percent }], fee_minor })
+}
 
 /// One event's offer, to be changed field by field before it is put on sale.
 #[derive(Clone)]
@@ -24,6 +31,7 @@ pub struct Sale {
     pub version: u64,
     pub limit: u32,
     pub seat_price: i64,
+    pub policy: Option<CancellationPolicy>,
     pub closed: Vec<SeatId>,
     pub starts_at: DateTime<Utc>,
     pub sale_starts_at: DateTime<Utc>,
@@ -42,6 +50,7 @@ impl Sale {
             version: 1,
             limit: 1000,
             seat_price: SEAT_PRICE,
+            policy: None,
             closed: Vec::new(),
             starts_at: now + Duration::days(30),
             sale_starts_at: now - Duration::hours(1),
@@ -80,7 +89,7 @@ impl Sale {
                 sale_ends_at: Some(to_wire(self.sale_ends_at)),
                 per_customer_limit: self.limit,
                 currency: "EUR".into(),
-                cancellation_policy: None,
+                cancellation_policy: self.policy.clone(),
                 areas: self.areas.iter().map(area).collect(),
                 seating_plan_id: self.plan.to_string(),
                 cancelled: self.cancelled,

@@ -20,12 +20,15 @@ use common::testing::TestDb;
 use prost::{Message, Name};
 use sea_orm::Value;
 
+use booking::application::check_in::{Scan, check_in};
 use booking::application::offers::Offers;
 use booking::application::ports::{FetchedOffer, OfferSource};
 use booking::application::saga::{CatalogFacts, PaymentFacts};
 use booking::application::{command, sweep};
-use booking::domain::booking::Terms;
-use booking::infrastructure::store::{HoldOrder, HoldOutcome, Outcome, Store, Stored, TransitionError};
+use booking::domain::booking::{RefundWish, Terms};
+use booking::infrastructure::store::{
+    Admitted, CheckInError, CheckedIn, HoldOrder, HoldOutcome, Outcome, Store, Stored, TransitionError,
+};
 use booking::infrastructure::ticket_key::TicketKey;
 use booking::infrastructure::wire;
 
@@ -133,6 +136,32 @@ impl World {
         done(command::cancel(&self.store, &customer_of(customer), booking, &key, &encode).await)
     }
 
+    /// A refund by the box office, of items by their place in the booking.
+    pub async fn refund(
+        &self,
+        booking: BookingId,
+        items: &[usize],
+        amount_minor: Option<i64>,
+    ) -> Result<Stored, TransitionError> {
+        let stored = self.find(booking).await.booking;
+        let wish = RefundWish::new(items.iter().map(|at| stored.items[*at].id).collect(), amount_minor).unwrap();
+        let key = self.key("office", "refund");
+        done(command::refund(&self.store, &admin("office"), booking, (&wish, "sorry"), &key, &encode).await)
+    }
+
+    /// Scans the ticket of one item.
+    pub async fn check_in(&self, booking: BookingId, item: usize) -> Result<Admitted, CheckInError> {
+        let token = self.find(booking).await.tickets.swap_remove(item).token;
+        let answer = |used: &CheckedIn| wire::checked_in(used).encode_to_vec();
+        let scan = Scan { token: &token, gate: "North", key: None, answer: &answer };
+        check_in(&self.store, &admin("door"), scan).await
+    }
+
+    /// Amounts asked back of a booking, in that order.
+    pub async fn refunds(&self, booking: BookingId) -> Vec<i64> {
+        self.find(booking).await.refunds.iter().map(|refund| refund.amount.amount_minor()).collect()
+    }
+
     /// Holds, pays and has the payment authorised.
     pub async fn confirmed(&self, sale: &Sale, customer: &str, seats: &[usize], places: &[u32]) -> BookingId {
         let booking = self.held(sale, customer, seats, places).await;
@@ -234,9 +263,13 @@ pub fn customer_of(name: &str) -> Principal {
     Principal { subject: name.to_owned(), roles: vec![Role::Customer] }
 }
 
+pub fn admin(name: &str) -> Principal {
+    Principal { subject: name.to_owned(), roles: vec![Role::Admin] }
+}
+
 fn done(outcome: Result<Outcome, TransitionError>) -> Result<Stored, TransitionError> {
     match outcome? {
-        Outcome::Done(stored) => Ok(stored),
+        Outcome::Done(stored) => Ok(*stored),
         Outcome::Replayed(_) => panic!("a fresh request id was answered before"),
     }
 }

@@ -59,6 +59,7 @@ unimplemented_methods! {
     pay_booking: PayBookingRequest => PayBookingResponse,
     release_booking: ReleaseBookingRequest => ReleaseBookingResponse,
     cancel_booking: CancelBookingRequest => CancelBookingResponse,
+    refund_booking: RefundBookingRequest => RefundBookingResponse,
     get_booking: GetBookingRequest => GetBookingResponse,
     list_bookings: ListBookingsRequest => ListBookingsResponse,
     batch_get_availability: BatchGetAvailabilityRequest => BatchGetAvailabilityResponse,

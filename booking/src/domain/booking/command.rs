@@ -1,9 +1,14 @@
-//! What customers and box offices command: pay, release, cancel.
+//! What customers command, and box offices for them: pay, release, cancel.
 
 use chrono::{DateTime, Utc};
+use common::ids::ItemId;
+use common::money::Money;
 use common::test_token::TestToken;
 
-use super::{Booking, BookingFact, BookingState, CancelCause, ClaimChange, Decision, EventCheck, Terms, TicketChange};
+use super::{
+    Booking, BookingFact, BookingState, CancelCause, ClaimChange, Decision, EventCheck, Item, Terms, TicketChange,
+};
+use crate::domain::policy::Policy;
 
 /// Why a command is refused; names the state found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,15 +28,27 @@ pub enum CommandError {
     #[error("the event is cancelled")]
     EventCancelled,
     /// Too late to cancel.
-    #[error("the event has started")]
-    EventStarted,
+    #[error("the event has started, its bookings cannot be cancelled any more")]
+    PolicyForbids,
+    /// More than can go back.
+    #[error("at most {left} can still be refunded")]
+    RefundExceeds {
+        /// What is left.
+        left: Money,
+    },
+    /// Not an item of this booking.
+    #[error("item {0} is not part of this booking")]
+    NoSuchItem(ItemId),
+    /// It was given up before.
+    #[error("item {0} is cancelled already")]
+    ItemCancelled(ItemId),
     /// The provider does not know this token.
     #[error("unknown payment token")]
     UnknownToken,
 }
 
 impl Booking {
-    /// Starts an attempt to pay; a total of zero confirms without the provider.
+    /// Starts an attempt to pay; a total of zero confirms without the provider, whatever the token is.
     pub fn pay(
         &self,
         token: &str,
@@ -40,7 +57,7 @@ impl Booking {
         terms: Terms,
     ) -> Result<Decision, CommandError> {
         let expires_at = self.held_until("paid", now)?;
-        if event.cancelled {
+        if event.is_cancelled() {
             return Err(CommandError::EventCancelled);
         }
         if self.total.is_zero() {
@@ -70,16 +87,28 @@ impl Booking {
         Ok(self.end(BookingState::Released, vec![BookingFact::Released]))
     }
 
-    /// Calls a confirmed booking off for its customer, with all its money back.
-    pub fn cancel(&self, event: EventCheck, now: DateTime<Utc>) -> Result<Decision, CommandError> {
-        let BookingState::Confirmed { attempt } = self.state else {
-            let found = if self.lapsed(now) { BookingState::Expired.name() } else { self.state.name() };
-            return Err(CommandError::InvalidState { found, wanted: "cancelled" });
+    /// Calls a confirmed booking off for its customer, with what the policy gives back: perhaps nothing. When the event itself
+    /// is cancelled, no policy keeps anything.
+    pub fn cancel(&self, policy: &Policy, event: EventCheck, now: DateTime<Utc>) -> Result<Decision, CommandError> {
+        let BookingState::Confirmed { attempt } = self.state else { return Err(self.refused("cancelled", now)) };
+        let left = self.left_of(Item::is_live);
+        let refund_minor = if event.is_cancelled() {
+            left.amount_minor()
+        } else if event.starts_at <= now {
+            return Err(CommandError::PolicyForbids);
+        } else {
+            policy.refund_minor(left.amount_minor(), event.starts_at - now)
         };
-        if event.starts_at <= now {
-            return Err(CommandError::EventStarted);
-        }
-        Ok(self.call_off(CancelCause::Customer, attempt, "cancelled by the customer"))
+        let refund = Money::new(refund_minor, left.currency()).unwrap_or(left);
+        let mut next = self.clone();
+        let refund = next.take_off(refund, "cancelled by the customer", Item::is_live);
+        Ok(next.call_off(CancelCause::Customer, attempt, refund, now))
+    }
+
+    /// Not from this state, as callers see it.
+    pub(super) fn refused(&self, wanted: &'static str, now: DateTime<Utc>) -> CommandError {
+        let found = if self.lapsed(now) { BookingState::Expired.name() } else { self.state.name() };
+        CommandError::InvalidState { found, wanted }
     }
 
     /// The end of a hold that still runs. A lapsed hold is told as expired whether or not the sweeper has come by, so both

@@ -24,7 +24,7 @@ pub enum BookingFact {
     /// Let the authorised money go.
     VoidRequested { attempt: u32, reason: &'static str },
     /// Give captured money back.
-    RefundRequested { refund_id: RefundId, amount: Money, reason: &'static str },
+    RefundRequested { refund_id: RefundId, amount: Money, reason: String },
 }
 
 /// What happens to the claims.
@@ -36,7 +36,7 @@ pub enum ClaimChange {
     Until(DateTime<Utc>),
     /// They are sold.
     Sell,
-    /// They are free again.
+    /// They are free again: of a sold booking those of the items it gives up, of any other all.
     GiveBack,
 }
 
@@ -47,9 +47,9 @@ pub enum TicketChange {
     Keep,
     /// One per item.
     Issue,
-    /// All of them become void; refused when one was used.
+    /// Those of the items given up become void; refused when one was used.
     VoidUnused,
-    /// All of them become void, used ones too.
+    /// Those of the items given up become void, used ones too. A used seat is not sold again.
     Void,
 }
 
@@ -88,12 +88,16 @@ impl Booking {
         }
     }
 
-    /// Ends a booking that was sold by `attempt`, with all its money back.
-    pub(super) fn call_off(&self, cause: CancelCause, attempt: u32, reason: &'static str) -> Decision {
-        let mut facts = vec![BookingFact::Cancelled { cause }];
-        if !self.total.is_zero() {
-            facts.push(BookingFact::RefundRequested { refund_id: RefundId::new(), amount: self.total, reason });
-        }
+    /// Ends a booking that was sold by `attempt`, with every item of it; its refund came off the items before.
+    pub(super) fn call_off(
+        mut self,
+        cause: CancelCause,
+        attempt: u32,
+        refund: Option<BookingFact>,
+        now: DateTime<Utc>,
+    ) -> Decision {
+        self.cancel_items(now);
+        let facts = std::iter::once(BookingFact::Cancelled { cause }).chain(refund).collect();
         self.end(BookingState::Cancelled { cause, sold: Some(attempt) }, facts)
     }
 
@@ -108,9 +112,10 @@ impl Booking {
             | BookingState::Released => ClaimChange::GiveBack,
         };
         // Who has been let in has had what was paid for.
-        let by_customer = matches!(state, BookingState::Cancelled { cause: CancelCause::Customer, .. });
+        let by_choice =
+            matches!(state, BookingState::Cancelled { cause: CancelCause::Customer | CancelCause::Admin, .. });
         let tickets = match self.state {
-            BookingState::Confirmed { .. } if by_customer => TicketChange::VoidUnused,
+            BookingState::Confirmed { .. } if by_choice => TicketChange::VoidUnused,
             BookingState::Confirmed { .. } => TicketChange::Void,
             BookingState::Held { .. }
             | BookingState::Paying { .. }

@@ -1,11 +1,12 @@
 //! Offers and bookings for tests of the rules.
 
 use chrono::{DateTime, Duration, Utc};
-use common::ids::{AreaId, BookingId, EventId, ItemId, SeatId, SeatingPlanId};
+use common::ids::{AreaId, BookingId, EventId, SeatId, SeatingPlanId};
 use common::money::{Currency, Money};
 
 use super::{Booking, BookingState, EventCheck, Item, Terms};
 use crate::domain::offer::{Offer, OfferArea, OfferSeat, OfferTerms};
+use crate::domain::policy::Policy;
 
 /// Settings as in production.
 pub(crate) const TERMS: Terms =
@@ -32,6 +33,7 @@ pub(crate) fn offer(seats: usize, capacity: u32) -> Offer {
         per_customer_limit: 6,
         currency: Currency::parse("EUR").expect("a currency"),
         plan_id: SeatingPlanId::new(),
+        policy: Policy::default(),
     };
     let seat = |n| OfferSeat { id: SeatId::new(), label: format!("A-{n}").into(), price_minor: 2500, closed: false };
     let area = OfferArea { id: AreaId::new(), name: "Standing".into(), capacity, price_minor: 1000 };
@@ -40,20 +42,19 @@ pub(crate) fn offer(seats: usize, capacity: u32) -> Offer {
 
 /// An event that has not started and is not cancelled.
 pub(crate) fn event() -> EventCheck {
-    EventCheck { cancelled: false, starts_at: start() + Duration::days(30) }
+    EventCheck { cancelled_at: None, starts_at: start() + Duration::days(30) }
 }
 
 /// A fresh hold of one seat and one area place, for this much in all.
 pub(crate) fn held(total: Money) -> Booking {
-    let item = |seat_id, area_id, price| Item { id: ItemId::new(), seat_id, area_id, label: "A-1".into(), price };
     Booking {
         id: BookingId::new(),
         event_id: EventId::new(),
         customer_id: "alice".into(),
         state: BookingState::Held { expires_at: start() + TERMS.hold },
         items: vec![
-            item(Some(SeatId::new()), None, total),
-            item(None, Some(AreaId::new()), Money::zero(total.currency())),
+            Item::new(Some(SeatId::new()), None, "A-1", total),
+            Item::new(None, Some(AreaId::new()), "Standing", Money::zero(total.currency())),
         ],
         total,
         attempts: 0,

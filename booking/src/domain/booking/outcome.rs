@@ -57,7 +57,7 @@ impl Booking {
         if payment.amount != self.total {
             return let_go(BookingState::Expired, BookingFact::Expired, "another amount was authorised");
         }
-        if event.cancelled {
+        if event.is_cancelled() {
             let state = BookingState::Cancelled { cause, sold: None };
             return let_go(state, BookingFact::Cancelled { cause }, "the event was cancelled");
         }
@@ -79,7 +79,7 @@ impl Booking {
         }
         let mut declined = self.clone();
         declined.decline_code = Some(code.to_owned());
-        if event.cancelled {
+        if event.is_cancelled() {
             let cause = CancelCause::EventCancelled;
             return declined.end(BookingState::Cancelled { cause, sold: None }, vec![BookingFact::Cancelled { cause }]);
         }
@@ -90,12 +90,13 @@ impl Booking {
         Decision { next: declined, claims: ClaimChange::Until(expires_at), tickets: TicketChange::Keep, facts: vec![] }
     }
 
-    /// Answers a capture that failed for good: the tickets die and the seats go back. Already cancelled: no effect.
-    pub fn answer_capture_failure(&self, attempt: u32) -> Decision {
+    /// Answers a capture that failed for good: the tickets die and the seats go back, except those of people who are in
+    /// already. Already cancelled: no effect.
+    pub fn answer_capture_failure(&self, attempt: u32, now: DateTime<Utc>) -> Decision {
         let cause = CancelCause::CaptureFailed;
         match self.state {
             BookingState::Confirmed { attempt: sold } if sold == attempt => {
-                self.end(BookingState::Cancelled { cause, sold: Some(sold) }, vec![BookingFact::Cancelled { cause }])
+                self.clone().call_off(cause, sold, None, now)
             }
             BookingState::Confirmed { .. }
             | BookingState::Held { .. }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::{Booking, BookingFact, BookingState, CancelCause, ClaimChange, Decision, EventCheck, TicketChange};
+use super::{Booking, BookingFact, BookingState, CancelCause, ClaimChange, Decision, EventCheck, Item, TicketChange};
 
 /// How long after its grace a late authorisation may still take its seats again.
 const LATE_MAX: Duration = Duration::hours(24);
@@ -32,26 +32,31 @@ impl Booking {
         Some(Decision { next, claims: ClaimChange::GiveBack, tickets: TicketChange::Keep, facts: vec![] })
     }
 
-    /// What the sweeper does with a booking of a cancelled event; `None` when there is nothing to end now.
-    pub fn end_with_event(&self, now: DateTime<Utc>) -> Option<Decision> {
-        let cause = CancelCause::EventCancelled;
+    /// What the sweeper does with a booking of a cancelled event; `None` when there is nothing to end or to give back now. All
+    /// money goes back, also what was kept of items cancelled since the event was.
+    pub fn end_with_event(&self, event: EventCheck, now: DateTime<Utc>) -> Option<Decision> {
+        let since = event.cancelled_at?;
+        let (cause, reason) = (CancelCause::EventCancelled, "the event was cancelled");
         match self.state {
             // Reads have told it as expired since it lapsed; a state once told is not taken back.
             BookingState::Held { .. } if self.lapsed(now) => self.expire(now),
             BookingState::Held { .. } => {
                 Some(self.end(BookingState::Cancelled { cause, sold: None }, vec![BookingFact::Cancelled { cause }]))
             }
-            BookingState::Confirmed { attempt } => Some(self.call_off(cause, attempt, "the event was cancelled")),
-            BookingState::Paying { .. }
-            | BookingState::Cancelled { .. }
-            | BookingState::Expired
-            | BookingState::Released => None,
+            BookingState::Confirmed { attempt } => {
+                let owed = |item: &Item| item.cancelled_at.is_none_or(|at| at >= since);
+                let mut next = self.clone();
+                let refund = next.take_off(self.left_of(owed), reason, owed);
+                Some(next.call_off(cause, attempt, refund, now))
+            }
+            BookingState::Cancelled { .. } => self.refund_kept(since, reason),
+            BookingState::Paying { .. } | BookingState::Expired | BookingState::Released => None,
         }
     }
 
     /// Whether a late authorisation may try to take its seats again.
     pub fn may_retake(&self, event: EventCheck, now: DateTime<Utc>) -> bool {
         matches!(self.state, BookingState::Paying { grace_until, .. }
-            if !event.cancelled && event.starts_at > now && now <= grace_until + LATE_MAX)
+            if !event.is_cancelled() && event.starts_at > now && now <= grace_until + LATE_MAX)
     }
 }

@@ -1,13 +1,17 @@
 //! Random lives of a booking: commands, facts and time in any order, some of them late, doubled or wrong.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Duration, Utc};
+use common::ids::{AreaId, ItemId, SeatId};
 use proptest::prelude::*;
 
 use super::fixtures::{TERMS, eur, event, held, start};
 use super::{
-    Authorised, Booking, BookingFact, BookingState, CancelCause, ClaimChange, ClaimCheck, Decision, EventCheck,
-    TicketChange,
+    Authorised, Booking, BookingFact, BookingState, CancelCause, ClaimChange, ClaimCheck, Decision, EventCheck, Item,
+    RefundWish, TicketChange,
 };
+use crate::domain::policy::{Bracket, Policy};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -20,6 +24,7 @@ enum Step {
     Authorised { attempt: u32, amount_minor: i64, free: bool },
     Declined { attempt: u32 },
     CaptureFailed { attempt: u32 },
+    Refund { items: Vec<usize>, amount_minor: Option<i64> },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -35,6 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(attempt, amount_minor, free)| Step::Authorised { attempt, amount_minor, free }),
         4 => (1_u32..5).prop_map(|attempt| Step::Declined { attempt }),
         1 => (1_u32..5).prop_map(|attempt| Step::CaptureFailed { attempt }),
+        3 => (prop::collection::vec(0_usize..3, 0..3), prop::option::of(0_i64..2600))
+            .prop_map(|(items, amount_minor)| Step::Refund { items, amount_minor }),
     ]
 }
 
@@ -44,22 +51,30 @@ struct Life {
     now: DateTime<Utc>,
     event: EventCheck,
     hold_end: DateTime<Utc>,
-    owned: bool,
-    tickets: bool,
+    /// Items whose seats are ours.
+    owned: HashSet<ItemId>,
+    /// Items with a valid ticket.
+    tickets: HashSet<ItemId>,
+    policy: Policy,
     confirmed_by: Option<u32>,
     facts: Vec<BookingFact>,
 }
 
 impl Life {
     fn begin(total: i64) -> Self {
-        let booking = held(eur(total));
+        let seat = |price| Item::new(Some(SeatId::new()), None, "A-1", eur(price));
+        let place = Item::new(None, Some(AreaId::new()), "Standing", eur(0));
+        let items = vec![seat(total / 3), seat(total - total / 3), place];
+        let owned = items.iter().map(|item| item.id).collect();
+        let brackets = vec![Bracket { hours_before: 0, percent: 60 }];
         Self {
-            booking,
+            booking: Booking { items, ..held(eur(total)) },
+            policy: Policy::new(brackets, 100).unwrap(),
             now: start(),
             event: event(),
             hold_end: start() + TERMS.hold,
-            owned: true,
-            tickets: false,
+            owned,
+            tickets: HashSet::new(),
             confirmed_by: None,
             facts: Vec::new(),
         }
@@ -76,25 +91,33 @@ impl Life {
         let decision = match step {
             Step::Pay => before.pay("tok_approve", self.event, self.now, TERMS).ok(),
             Step::Release => before.release(self.now).ok(),
-            Step::Cancel => before.cancel(self.event, self.now).ok(),
-            Step::Sweep if self.event.cancelled => before.end_with_event(self.now).or(before.end_grace(self.now)),
+            Step::Cancel => before.cancel(&self.policy, self.event, self.now).ok(),
+            Step::Refund { items, amount_minor } => {
+                let items = items.iter().map(|at| before.items[*at].id).collect();
+                RefundWish::new(items, *amount_minor).ok().and_then(|wish| before.refund(&wish, "r", self.now).ok())
+            }
+            Step::Sweep if self.event.is_cancelled() => {
+                before.end_with_event(self.event, self.now).or(before.end_grace(self.now))
+            }
             Step::Sweep => before.expire(self.now).or(before.end_grace(self.now)),
             Step::Pass(seconds) => {
                 self.now += Duration::seconds((*seconds).into());
                 None
             }
             Step::CancelEvent => {
-                self.event.cancelled = true;
+                self.event.cancelled_at.get_or_insert(self.now);
                 None
             }
             Step::Authorised { attempt, amount_minor, free } => {
                 let payment = Authorised { attempt: *attempt, amount: eur(*amount_minor) };
                 let claims = self.claims(payment, *free);
-                self.owned |= claims == ClaimCheck::Retaken;
+                if claims == ClaimCheck::Retaken {
+                    self.owned = before.live_items().map(|item| item.id).collect();
+                }
                 Some(before.answer_authorisation(payment, self.event, claims))
             }
             Step::Declined { attempt } => Some(before.answer_decline(*attempt, "CARD_DECLINED", self.event, self.now)),
-            Step::CaptureFailed { attempt } => Some(before.answer_capture_failure(*attempt)),
+            Step::CaptureFailed { attempt } => Some(before.answer_capture_failure(*attempt, self.now)),
         };
         if let Some(decision) = decision {
             self.write(decision);
@@ -123,23 +146,30 @@ impl Life {
     fn write(&mut self, decision: Decision) {
         let Decision { next, claims, tickets, facts } = decision;
         self.check_transition(&next);
+        let live: HashSet<ItemId> = self.booking.live_items().map(|item| item.id).collect();
+        let given_up: HashSet<ItemId> = self.booking.items_given_up(&next).map(|item| item.id).collect();
         match claims {
             ClaimChange::Keep => {}
             ClaimChange::Until(until) => {
-                assert!(self.owned, "claims extended that are not ours");
+                assert_eq!(self.owned, live, "claims extended that are not ours");
                 assert!(until <= self.hold_end + TERMS.grace, "a grace beyond the hold's end plus one grace");
             }
-            ClaimChange::Sell => assert!(self.owned, "claims sold that are not ours"),
+            ClaimChange::Sell => assert_eq!(self.owned, live, "claims sold that are not ours"),
             ClaimChange::GiveBack => {
-                assert!(self.owned, "claims given back twice");
-                self.owned = false;
+                assert_eq!(self.owned, live, "claims given back twice");
+                let sold = matches!(self.booking.state, BookingState::Confirmed { .. });
+                self.owned.retain(|item| sold && !given_up.contains(item));
             }
         }
         match tickets {
             TicketChange::Keep => {}
-            TicketChange::Issue => assert!(!std::mem::replace(&mut self.tickets, true), "tickets issued twice"),
+            TicketChange::Issue => {
+                assert!(self.tickets.is_empty(), "tickets issued twice");
+                self.tickets = live;
+            }
             TicketChange::VoidUnused | TicketChange::Void => {
-                assert!(std::mem::replace(&mut self.tickets, false), "tickets voided twice")
+                assert!(self.tickets.is_superset(&given_up), "tickets voided twice");
+                self.tickets.retain(|item| !given_up.contains(item));
             }
         }
         for fact in &facts {
@@ -176,7 +206,7 @@ impl Life {
             }
             BookingFact::RefundRequested { amount, .. } => {
                 assert!(self.confirmed_by.is_some_and(|attempt| attempt > 0), "a refund of what was never taken");
-                assert_eq!(*amount, self.booking.total);
+                assert!(!amount.is_zero(), "a refund of nothing");
             }
             BookingFact::Held { .. }
             | BookingFact::PaymentRequested { .. }
@@ -191,11 +221,13 @@ impl Life {
         let told = |wanted: fn(&BookingFact) -> bool| self.facts.iter().filter(|f| wanted(f)).count();
         let ends = told(|f| matches!(f, BookingFact::Expired | BookingFact::Released | BookingFact::Cancelled { .. }));
         assert!(ends <= 1, "ended more than once: {:?}", self.facts);
-        assert!(told(|f| matches!(f, BookingFact::RefundRequested { .. })) <= 1);
-        let at = |wanted: fn(&BookingFact) -> bool| self.facts.iter().position(wanted);
-        if let Some(refund) = at(|f| matches!(f, BookingFact::RefundRequested { .. })) {
-            assert!(at(|f| matches!(f, BookingFact::Cancelled { .. })).is_some_and(|cancelled| cancelled < refund));
-        }
+        let back: i64 = (self.facts.iter())
+            .map(|f| if let BookingFact::RefundRequested { amount, .. } = f { amount.amount_minor() } else { 0 })
+            .sum();
+        let (total, left) = (self.booking.total.amount_minor(), self.booking.left().amount_minor());
+        assert_eq!(total - back, left, "what went back and what is left make up the total");
+        let kept = self.booking.items.iter().filter(|item| !item.is_live()).any(|item| !item.left().is_zero());
+        assert!(kept || self.booking.kept_at().is_none(), "nothing is kept, but since some time");
         let requests: Vec<u32> = self
             .facts
             .iter()
@@ -207,11 +239,15 @@ impl Life {
             BookingState::Cancelled { .. } | BookingState::Expired | BookingState::Released => (false, true),
             BookingState::Held { .. } | BookingState::Paying { .. } => (false, false),
         };
-        assert_eq!(self.tickets, sold, "valid tickets exactly while confirmed");
+        let live = self.booking.live_items().filter(|_| sold).map(|item| item.id);
+        assert_eq!(self.tickets, live.collect(), "valid tickets exactly of live items while confirmed");
+        assert!(!sold || !self.tickets.is_empty(), "confirmed without a place");
         assert_eq!(ends == 1, ended);
-        assert!(!(ended && self.owned), "claims outlive the booking");
-        if matches!(self.booking.state, BookingState::Cancelled { cause: CancelCause::Customer, .. }) {
-            assert!(self.confirmed_by.is_some(), "called off by its customer without having been sold");
+        assert!(!ended || self.owned.is_empty(), "claims outlive the booking");
+        let chosen = CancelCause::Customer;
+        if matches!(self.booking.state, BookingState::Cancelled { cause, .. } if cause == chosen || cause == CancelCause::Admin)
+        {
+            assert!(self.confirmed_by.is_some(), "called off without having been sold");
         }
     }
 }

@@ -5,8 +5,9 @@ use chrono::{DateTime, Duration, Utc};
 use super::fixtures::{TERMS, eur, event, held, start};
 use super::{
     Authorised, Booking, BookingFact, BookingState, CancelCause, ClaimChange, ClaimCheck, CommandError, Decision,
-    EventCheck, TicketChange,
+    EventCheck, RefundWish, TicketChange,
 };
+use crate::domain::policy::{Bracket, Policy};
 
 const TOKEN: &str = "tok_approve";
 
@@ -57,7 +58,7 @@ fn authorised(attempt: u32) -> Authorised {
 }
 
 fn cancelled_event() -> EventCheck {
-    EventCheck { cancelled: true, ..event() }
+    EventCheck { cancelled_at: Some(start()), ..event() }
 }
 
 /// What a decision comes to, briefly.
@@ -148,7 +149,7 @@ fn releasing_lets_a_running_hold_go_alone() {
 fn cancelling_calls_a_confirmed_booking_off_alone() {
     check(
         "cancel",
-        |b| briefly(b.cancel(event(), start())),
+        |b| briefly(b.cancel(&Policy::default(), event(), start())),
         [
             "a booking in state HELD cannot be cancelled",
             "a booking in state PAYING cannot be cancelled",
@@ -170,7 +171,8 @@ fn a_lapsed_hold_answers_commands_like_an_expired_one() {
 
     assert_eq!(booking.pay(TOKEN, event(), now, TERMS), Err(CommandError::HoldExpired));
     assert_eq!(booking.release(now), Err(CommandError::HoldExpired));
-    assert_eq!(booking.cancel(event(), now), expired.cancel(event(), now));
+    let policy = Policy::default();
+    assert_eq!(booking.cancel(&policy, event(), now), expired.cancel(&policy, event(), now));
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn a_cancelled_event_ends_holds_and_confirmed_bookings() {
     let nothing = "nothing";
     check(
         "the event is cancelled",
-        |b| optionally(b.end_with_event(start())),
+        |b| optionally(b.end_with_event(cancelled_event(), start())),
         [
             r#"CANCELLED give back ["Cancelled"]"#,
             nothing,
@@ -213,7 +215,7 @@ fn a_cancelled_event_ends_holds_and_confirmed_bookings() {
 fn a_lapsed_hold_of_a_cancelled_event_stays_told_as_expired() {
     let booking = in_state(BookingState::Held { expires_at: hold_end() });
 
-    assert_eq!(optionally(booking.end_with_event(hold_end())), r#"EXPIRED give back ["Expired"]"#);
+    assert_eq!(optionally(booking.end_with_event(cancelled_event(), hold_end())), r#"EXPIRED give back ["Expired"]"#);
 }
 
 #[test]
@@ -318,7 +320,7 @@ fn a_decline_of_another_attempt_changes_nothing() {
 fn a_failed_capture_calls_the_sold_booking_off_without_a_refund() {
     check(
         "capture failed",
-        |b| brief(&b.answer_capture_failure(2)),
+        |b| brief(&b.answer_capture_failure(2, start())),
         [
             "HELD keep []",
             "PAYING keep []",
@@ -331,7 +333,7 @@ fn a_failed_capture_calls_the_sold_booking_off_without_a_refund() {
         ],
     );
     for booking in every_state() {
-        assert_eq!(booking.answer_capture_failure(1), booking.unchanged());
+        assert_eq!(booking.answer_capture_failure(1, start()), booking.unchanged());
     }
 }
 
@@ -349,8 +351,8 @@ fn paying_is_refused_for_a_cancelled_event_and_for_unknown_tokens() {
 fn a_total_of_zero_is_confirmed_at_once_and_refunded_with_nothing() {
     let free = held(eur(0));
 
-    let confirmed = free.pay("any token", event(), start(), TERMS).unwrap();
-    let cancelled = confirmed.next.cancel(event(), start()).unwrap();
+    let confirmed = free.pay("", event(), start(), TERMS).unwrap();
+    let cancelled = confirmed.next.cancel(&Policy::default(), event(), start()).unwrap();
 
     assert_eq!(brief(&confirmed), r#"CONFIRMED sell issue ["Confirmed"]"#);
     assert_eq!(confirmed.next.state, BookingState::Confirmed { attempt: 0 });
@@ -362,7 +364,59 @@ fn a_started_event_cannot_be_cancelled_by_its_customer() {
     let booking = in_state(BookingState::Confirmed { attempt: 1 });
     let started = EventCheck { starts_at: start(), ..event() };
 
-    assert_eq!(booking.cancel(started, start()), Err(CommandError::EventStarted));
+    let policy = Policy::default();
+    assert_eq!(booking.cancel(&policy, started, start()), Err(CommandError::PolicyForbids));
+}
+
+/// Half back until a day before the start, less 2.00 EUR.
+fn half() -> Policy {
+    Policy::new(vec![Bracket { hours_before: 24, percent: 50 }], 200).unwrap()
+}
+
+fn refund_of(decision: &Decision) -> i64 {
+    decision
+        .facts
+        .iter()
+        .map(|f| if let BookingFact::RefundRequested { amount, .. } = f { amount.amount_minor() } else { 0 })
+        .sum()
+}
+
+#[test]
+fn a_customers_cancellation_gives_back_what_the_policy_says_and_keeps_the_rest() {
+    let booking = in_state(BookingState::Confirmed { attempt: 1 });
+    let soon = EventCheck { starts_at: start() + Duration::hours(23), ..event() };
+
+    let early = booking.cancel(&half(), event(), start()).unwrap();
+    let late = booking.cancel(&half(), soon, start()).unwrap();
+    let called_off = booking.cancel(&half(), EventCheck { cancelled_at: Some(start()), ..soon }, start()).unwrap();
+
+    assert_eq!((refund_of(&early), early.next.left(), early.next.kept_at()), (1050, eur(1450), Some(start())));
+    assert_eq!(brief(&late), r#"CANCELLED give back void unused ["Cancelled"]"#);
+    assert_eq!((refund_of(&called_off), called_off.next.kept_at()), (2500, None));
+}
+
+#[test]
+fn a_cancelled_event_gives_back_what_was_kept_since_and_once() {
+    let booking = in_state(BookingState::Confirmed { attempt: 1 });
+    let kept = booking.cancel(&half(), event(), start()).unwrap().next;
+    let before = EventCheck { cancelled_at: Some(start()), ..event() };
+    let after = EventCheck { cancelled_at: Some(start() + Duration::microseconds(1)), ..event() };
+
+    let given = kept.end_with_event(before, start()).unwrap();
+
+    assert_eq!((brief(&given).as_str(), refund_of(&given)), (r#"CANCELLED keep ["RefundRequested"]"#, 1450));
+    assert_eq!(kept.end_with_event(after, start()), None);
+    assert_eq!(given.next.end_with_event(before, start()), None);
+}
+
+#[test]
+fn a_cancelled_event_gives_back_all_that_is_left_of_live_items() {
+    let booking = in_state(BookingState::Confirmed { attempt: 1 });
+    let partly = booking.refund(&RefundWish::Amount(700), "sorry", start()).unwrap().next;
+
+    let ended = partly.end_with_event(cancelled_event(), start()).unwrap();
+
+    assert_eq!((refund_of(&ended), ended.next.left()), (1800, eur(0)));
 }
 
 #[test]
@@ -379,7 +433,7 @@ fn a_late_authorisation_may_retake_its_seats_for_a_day_unless_the_event_is_off_o
 
 #[test]
 fn stored_names_of_causes_are_read_back() {
-    for cause in [CancelCause::Customer, CancelCause::EventCancelled, CancelCause::CaptureFailed] {
+    for cause in CancelCause::ALL {
         assert_eq!(CancelCause::parse(cause.name()), Some(cause));
     }
     assert_eq!(CancelCause::parse("WHIM"), None);

@@ -78,5 +78,7 @@ fn entry(row: HistoryRow) -> Result<HistoryEntry, DbErr> {
         actor: row.actor,
         trace_id: row.trace_id,
         booking_id: row.booking_id.to_string(),
+        item_id: row.item_id.map(|id| id.to_string()).unwrap_or_default(),
+        detail: row.detail,
     })
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use common::auth::Principal;
 use common::error::{ErrorKind, status, to_status};
-use common::ids::{AreaId, BookingId, SeatId};
+use common::ids::{AreaId, BookingId, ItemId, SeatId};
 use common::page;
-use common::proto::booking::v1::{self as proto, AreaQuantity, BookingState, HoldSeatsRequest};
+use common::proto::booking::v1::{self as proto, AreaQuantity, BookingState, HoldSeatsRequest, RefundBookingRequest};
 use common::requests::RequestKey;
 use prost::Message;
 use sea_orm::DbErr;
@@ -14,9 +14,15 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::application::hold::HoldError;
+use crate::domain::booking::{RefundWish, RefundWishError};
 use crate::domain::hold::{Wanted, WishError};
 use crate::infrastructure::store::{Stored, TransitionError};
 use crate::infrastructure::wire;
+
+/// Longest reason of a refund, characters.
+const REASON_MAX: usize = 500;
+/// Why money goes back when nobody says.
+const REASON: &str = "refunded by the box office";
 
 /// A booking as answers remember it: exactly as the first call saw it.
 pub(super) fn encoded(stored: &Stored) -> proto::Booking {
@@ -27,8 +33,9 @@ pub(super) fn encode(stored: &Stored) -> Vec<u8> {
     encoded(stored).encode_to_vec()
 }
 
-pub(super) fn decode(answer: &[u8]) -> Result<proto::Booking, Status> {
-    proto::Booking::decode(answer).map_err(|e| db_status(DbErr::Custom(format!("broken row: requests.answer: {e}"))))
+/// An answer as it was given before.
+pub(super) fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
+    M::decode(answer).map_err(|e| db_status(DbErr::Custom(format!("broken row: requests.answer: {e}"))))
 }
 
 pub(super) fn db_status(error: DbErr) -> Status {
@@ -61,6 +68,30 @@ pub(super) fn wanted(request: &HoldSeatsRequest) -> Result<Wanted, HoldError> {
     let seats = request.seat_ids.iter().map(seat).collect::<Result<Vec<_>, _>>()?;
     let areas = request.areas.iter().map(area).collect::<Result<Vec<_>, _>>()?;
     Ok(Wanted::new(seats, areas)?)
+}
+
+/// What to give back, and why.
+pub(super) fn refund_wish(request: &RefundBookingRequest) -> Result<(RefundWish, String), Status> {
+    if request.reason.chars().count() > REASON_MAX {
+        return Err(invalid("reason", "a reason has at most 500 characters"));
+    }
+    let reason = if request.reason.trim().is_empty() { REASON } else { request.reason.trim() };
+    let item = |id: &String| ItemId::parse(id).ok_or_else(|| unknown_item(id));
+    let items = request.item_ids.iter().map(item).collect::<Result<Vec<_>, _>>()?;
+    let wish = RefundWish::new(items, request.amount_minor).map_err(|error| {
+        let field = match error {
+            RefundWishError::Twice(_) => "item_ids",
+            RefundWishError::Amount => "amount_minor",
+        };
+        invalid(field, &error.to_string())
+    })?;
+    Ok((wish, reason.to_owned()))
+}
+
+/// A malformed item id is answered like an unknown one.
+fn unknown_item(id: &str) -> Status {
+    let message = format!("item {id:.64} is not part of this booking");
+    status(ErrorKind::NotFound, "NOT_FOUND", message, Some("item_ids".into()), HashMap::new())
 }
 
 pub(super) fn state_name(state: i32) -> Result<Option<&'static str>, Status> {

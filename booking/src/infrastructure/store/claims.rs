@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use common::db::{Db, rows_of_placeholders};
+use common::db::{Db, placeholders, rows_of_placeholders};
 use common::ids::{AreaId, BookingId, EventId, SeatId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::WriteError;
 use super::places::{self, PlacesTaken};
-use crate::domain::booking::Booking;
+use crate::domain::booking::{Booking, Item};
 
 /// A claim to take: who, what, until when.
 pub(super) struct SeatWish {
@@ -66,16 +66,21 @@ pub(super) async fn take_seats(
     db.query(transaction, sql, values).await?.iter().map(|row| row.try_get("", "seat_id")).collect()
 }
 
-/// What a booking should own, in lock order.
+/// What items stand for, in lock order.
 struct Owned {
     seats: Vec<SeatId>,
     areas: BTreeMap<AreaId, u32>,
 }
 
 impl Owned {
-    fn of(booking: &Booking) -> Self {
+    /// What a booking should own.
+    fn by(booking: &Booking) -> Self {
+        Self::of(booking.live_items())
+    }
+
+    fn of<'a>(items: impl IntoIterator<Item = &'a Item>) -> Self {
         let mut owned = Self { seats: Vec::new(), areas: BTreeMap::new() };
-        for item in &booking.items {
+        for item in items {
             owned.seats.extend(item.seat_id);
             if let Some(area) = item.area_id {
                 *owned.areas.entry(area).or_default() += 1;
@@ -88,7 +93,7 @@ impl Owned {
 
 /// Locks a booking's claim rows in key order; true when it owns all of them under its fence.
 pub(super) async fn lock_owned(db: &Db, transaction: &DatabaseTransaction, booking: &Booking) -> Result<bool, DbErr> {
-    let owned = Owned::of(booking);
+    let owned = Owned::by(booking);
     let lock = db.for_update();
     let key = [booking.id.into(), booking.fence.into()];
     let sql = format!("SELECT seat_id FROM seat_claims WHERE booking_id = $1 AND fence = $2 ORDER BY seat_id{lock}");
@@ -112,7 +117,7 @@ pub(super) async fn move_all(
         return Err(WriteError::ClaimsLost(booking.id));
     }
     let fence = next_fence(db, transaction).await?;
-    let owned = Owned::of(booking);
+    let owned = Owned::by(booking);
     let state = if until.is_some() { "held" } else { "sold" };
     for (table, expected) in [("seat_claims", owned.seats.len()), ("area_claims", owned.areas.len())] {
         let sql =
@@ -131,21 +136,37 @@ pub(super) async fn move_all(
     Ok(fence)
 }
 
-/// Deletes a booking's claims and counts its places back. `all` demands every one of them: a lapsed booking may have lost some.
+/// Deletes the claims on some of a booking's items and counts their places back. `complete` demands that it owns all it
+/// booked: a lapsed booking may have lost some.
 pub(super) async fn give_back(
     db: &Db,
     transaction: &DatabaseTransaction,
     booking: &Booking,
-    all: bool,
+    items: &[&Item],
+    complete: bool,
 ) -> Result<(), WriteError> {
-    let complete = lock_owned(db, transaction, booking).await?;
-    if all && !complete {
+    if !lock_owned(db, transaction, booking).await? && complete {
         return Err(WriteError::ClaimsLost(booking.id));
     }
-    let key = [booking.id.into(), booking.fence.into()];
-    db.execute(transaction, "DELETE FROM seat_claims WHERE booking_id = $1 AND fence = $2", key).await?;
-    for area in Owned::of(booking).areas.keys() {
-        places::give_back(db, transaction, booking, *area).await?;
+    let (freed, owned) = (Owned::of(items.iter().copied()), Owned::by(booking));
+    if !freed.seats.is_empty() {
+        let sql = format!(
+            "DELETE FROM seat_claims WHERE booking_id = $1 AND fence = $2 AND seat_id IN ({})",
+            placeholders(freed.seats.len(), 3)
+        );
+        let mut values: Vec<Value> = vec![booking.id.into(), booking.fence.into()];
+        values.extend(freed.seats.iter().map(|seat| Value::from(*seat)));
+        let deleted = db.execute(transaction, sql, values).await?;
+        if complete && deleted != freed.seats.len() as u64 {
+            return Err(WriteError::ClaimsLost(booking.id));
+        }
+    }
+    for (area, quantity) in freed.areas {
+        if owned.areas.get(&area) == Some(&quantity) {
+            places::give_back(db, transaction, booking, area).await?;
+        } else {
+            places::give_some_back(db, transaction, booking, area, quantity).await?;
+        }
     }
     Ok(())
 }
@@ -159,7 +180,7 @@ pub(super) async fn retake(
     fence: i64,
     until: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let owned = Owned::of(booking);
+    let owned = Owned::by(booking);
     let expires_at = until.timestamp_micros();
     let wish = |seat_id: &SeatId| SeatWish { seat_id: *seat_id, booking_id: booking.id, fence, expires_at };
     let got = take_seats(db, transaction, booking.event_id, owned.seats.iter().map(wish).collect()).await?;

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use common::clock::from_micros;
 use common::db::{placeholders, rows_of_placeholders};
 use common::failpoint::{self, Step};
-use common::ids::EventId;
+use common::ids::{BookingId, EventId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 
 use super::Store;
+use super::rows::broken;
 use crate::domain::booking::EventCheck;
 use crate::domain::offer::{Offer, OfferArea};
+use crate::domain::policy::Policy;
 use crate::infrastructure::wire;
 
 /// Wanted versions fetched in one round.
@@ -59,7 +62,10 @@ impl Store {
         let rows = self.db.query(connection, sql, [event.into()]).await?;
         let row = rows.first().ok_or_else(|| DbErr::RecordNotFound(format!("event {event}")))?;
         let cancelled_at: Option<i64> = row.try_get("", "cancelled_at")?;
-        Ok(EventCheck { cancelled: cancelled_at.is_some(), starts_at: from_micros(row.try_get("", "starts_at")?) })
+        Ok(EventCheck {
+            cancelled_at: cancelled_at.map(from_micros),
+            starts_at: from_micros(row.try_get("", "starts_at")?),
+        })
     }
 
     /// Notes that an offer is wanted; the fetcher fills it.
@@ -78,21 +84,26 @@ impl Store {
         Ok(())
     }
 
-    /// Marks an event cancelled; the sweeper ends its bookings.
-    pub async fn mark_cancelled(&self, transaction: &DatabaseTransaction, event: EventId) -> Result<(), DbErr> {
+    /// Marks an event cancelled since then; the sweeper ends its bookings. Whoever knows of an earlier instant moves the mark
+    /// back to it: what was kept of bookings since goes back.
+    pub async fn mark_cancelled(
+        &self,
+        transaction: &DatabaseTransaction,
+        event: EventId,
+        since: DateTime<Utc>,
+    ) -> Result<(), DbErr> {
         self.want_offer(transaction, event, 0).await?;
-        let sql = format!(
-            "UPDATE events SET cancelled_at = {} WHERE event_id = $1 AND cancelled_at IS NULL",
-            self.db.now_sql()
-        );
-        self.db.execute(transaction, sql, [event.into()]).await?;
+        let sql =
+            "UPDATE events SET cancelled_at = $2 WHERE event_id = $1 AND (cancelled_at IS NULL OR cancelled_at > $2)";
+        self.db.execute(transaction, sql, [event.into(), since.timestamp_micros().into()]).await?;
         Ok(())
     }
 
     /// Marks an event cancelled ahead of its fact.
     pub async fn stop_selling(&self, event: EventId) -> Result<(), DbErr> {
         let transaction = self.db.begin().await?;
-        self.mark_cancelled(&transaction, event).await?;
+        let now = self.db.now(&transaction).await?;
+        self.mark_cancelled(&transaction, event, now).await?;
         failpoint::around(Step::StopSelling, ["stop_selling"], transaction.commit()).await
     }
 
@@ -114,7 +125,8 @@ impl Store {
         self.insert_counters(&transaction, &offer).await?;
         self.sell_from(&transaction, &offer).await?;
         if cancelled {
-            self.mark_cancelled(&transaction, offer.terms.event_id).await?;
+            let now = self.db.now(&transaction).await?;
+            self.mark_cancelled(&transaction, offer.terms.event_id, now).await?;
         }
         failpoint::around(Step::KeepOffer, ["offer"], transaction.commit()).await?;
         self.offers.insert((offer.terms.event_id, offer.terms.version), Arc::new(offer)).await;
@@ -160,6 +172,19 @@ impl Store {
         ];
         self.db.execute(transaction, sql, values).await?;
         Ok(())
+    }
+
+    /// The cancellation policy frozen in the offer that a booking was priced from; the default one when there is no such
+    /// booking. Read before any transaction: what is frozen cannot change until then.
+    pub async fn policy_of(&self, booking: BookingId) -> Result<Policy, DbErr> {
+        let sql = "SELECT event_id, offer_version FROM bookings WHERE id = $1";
+        let rows = self.db.query(self.db.reader(), sql, [booking.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(Policy::default()) };
+        let (event, version) = (row.try_get("", "event_id")?, row.try_get("", "offer_version")?);
+        let offer = self.offer(event, version).await?;
+        let offer =
+            offer.ok_or_else(|| broken("bookings.offer_version", &format!("{version} of {event} is not held")))?;
+        Ok(offer.terms.policy.clone())
     }
 
     /// An offer held here, from memory if it is there.

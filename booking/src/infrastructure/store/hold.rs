@@ -136,7 +136,7 @@ impl Store {
         self.record(&transaction, &bookings, &batch).await?;
         let mut held = Vec::with_capacity(orders.len());
         for (order, booking) in orders.iter().zip(bookings) {
-            let stored = Stored { booking, tickets: Vec::new() };
+            let stored = Stored { booking, tickets: Vec::new(), refunds: Vec::new() };
             requests::answer(&self.db, &transaction, &order.key, answer(&stored)).await?;
             held.push(HoldOutcome::Held(Box::new(stored)));
         }

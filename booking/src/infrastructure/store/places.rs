@@ -5,6 +5,7 @@ use common::db::{Db, rows_of_placeholders};
 use common::ids::{AreaId, BookingId, EventId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
 
+use super::WriteError;
 use crate::domain::booking::Booking;
 
 /// Lapsed claim rows of one area deleted at once when its counter refuses.
@@ -78,6 +79,25 @@ pub(super) async fn give_back(
     let key = [booking.event_id.into(), area.into(), booking.id.into(), booking.fence.into()];
     let rows = db.query(transaction, sql, key).await?;
     count_down(db, transaction, booking.event_id, area, places_of(&rows)?).await
+}
+
+/// Counts some of a sold booking's places of one area back; it keeps the others.
+pub(super) async fn give_some_back(
+    db: &Db,
+    transaction: &DatabaseTransaction,
+    booking: &Booking,
+    area: AreaId,
+    quantity: u32,
+) -> Result<(), WriteError> {
+    lock_counter(db, transaction, booking.event_id, area).await?;
+    let sql = "UPDATE area_claims SET quantity = quantity - $1
+        WHERE event_id = $2 AND area_id = $3 AND booking_id = $4 AND fence = $5 AND quantity > $1";
+    let values =
+        [quantity.cast_signed().into(), booking.event_id.into(), area.into(), booking.id.into(), booking.fence.into()];
+    if db.execute(transaction, sql, values).await? != 1 {
+        return Err(WriteError::ClaimsLost(booking.id));
+    }
+    Ok(count_down(db, transaction, booking.event_id, area, quantity.into()).await?)
 }
 
 /// Locks an area's counter: first of an area's rows, everywhere.

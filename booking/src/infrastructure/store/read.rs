@@ -85,7 +85,7 @@ impl Store {
         );
         let found = self.db.query(self.db.reader(), sql, values).await?;
         let bookings = rows::with_items(&self.db, self.db.reader(), &found).await?;
-        self.with_tickets(self.db.reader(), bookings).await
+        self.with_details(self.db.reader(), bookings).await
     }
 
     /// Places of events that have an offer here.

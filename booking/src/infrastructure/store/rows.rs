@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use common::clock::from_micros;
 use common::db::{Db, placeholders, rows_of_placeholders};
-use common::ids::{BookingId, ItemId, TicketId};
+use common::ids::{BookingId, ItemId, RefundId, TicketId};
 use common::money::{Currency, Money};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
@@ -19,6 +19,52 @@ pub struct Stored {
     pub booking: Booking,
     /// Its tickets, in item order.
     pub tickets: Vec<Ticket>,
+    /// Its refunds, in the order asked for.
+    pub refunds: Vec<Refund>,
+}
+
+/// A refund that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// Its key, as payment knows it.
+    pub id: RefundId,
+    /// How much.
+    pub amount: Money,
+    /// Where it stands, as payment told.
+    pub state: RefundState,
+    /// Why, for people.
+    pub reason: String,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Where a refund stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefundState {
+    /// Asked for; payment sees to it.
+    Requested,
+    /// The money went back.
+    Done,
+    /// Nothing had been captured, so nothing went back.
+    Nothing,
+    /// The provider refused too often: a person must look.
+    Stuck,
+}
+
+impl RefundState {
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Done => "done",
+            Self::Nothing => "nothing",
+            Self::Stuck => "stuck",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Requested, Self::Done, Self::Nothing, Self::Stuck].into_iter().find(|state| state.name() == name)
+    }
 }
 
 /// A stored ticket.
@@ -71,7 +117,7 @@ pub(super) async fn with_items(
         return Ok(bookings);
     }
     let sql = format!(
-        "SELECT id, booking_id, seat_id, area_id, label, price_minor FROM booking_items
+        "SELECT id, booking_id, seat_id, area_id, label, price_minor, refunded_minor, cancelled_at FROM booking_items
          WHERE booking_id IN ({}) ORDER BY booking_id, ordinal",
         placeholders(bookings.len(), 1)
     );
@@ -95,6 +141,8 @@ pub(super) fn item(row: &QueryResult, currency: Currency) -> Result<Item, DbErr>
         area_id: row.try_get("", "area_id")?,
         label: row.try_get("", "label")?,
         price: money(row.try_get("", "price_minor")?, currency)?,
+        refunded: money(row.try_get("", "refunded_minor")?, currency)?,
+        cancelled_at: row.try_get::<Option<i64>>("", "cancelled_at")?.map(from_micros),
     })
 }
 
@@ -166,7 +214,7 @@ fn state(row: &QueryResult, attempt: u32) -> Result<BookingState, DbErr> {
     })
 }
 
-fn money(minor: i64, currency: Currency) -> Result<Money, DbErr> {
+pub(super) fn money(minor: i64, currency: Currency) -> Result<Money, DbErr> {
     Money::new(minor, currency).map_err(|e| broken("amount", &e.to_string()))
 }
 
@@ -209,11 +257,11 @@ impl Store {
     /// A booking with its tickets.
     pub async fn stored(&self, connection: &impl ConnectionTrait, id: BookingId) -> Result<Option<Stored>, DbErr> {
         let Some(booking) = load(&self.db, connection, id, "").await? else { return Ok(None) };
-        Ok(self.with_tickets(connection, vec![booking]).await?.pop())
+        Ok(self.with_details(connection, vec![booking]).await?.pop())
     }
 
-    /// Adds the tickets to bookings, reading all of them at once.
-    pub(super) async fn with_tickets(
+    /// Adds tickets and refunds to bookings, reading all of a kind at once.
+    pub(super) async fn with_details(
         &self,
         connection: &impl ConnectionTrait,
         bookings: Vec<Booking>,
@@ -221,6 +269,21 @@ impl Store {
         if bookings.is_empty() {
             return Ok(Vec::new());
         }
+        let mut tickets = self.tickets_of(connection, &bookings).await?;
+        let mut refunds = self.refunds_of(connection, &bookings).await?;
+        let stored = |booking: Booking| Stored {
+            tickets: tickets.remove(&booking.id).unwrap_or_default(),
+            refunds: refunds.remove(&booking.id).unwrap_or_default(),
+            booking,
+        };
+        Ok(bookings.into_iter().map(stored).collect())
+    }
+
+    async fn tickets_of(
+        &self,
+        connection: &impl ConnectionTrait,
+        bookings: &[Booking],
+    ) -> Result<HashMap<BookingId, Vec<Ticket>>, DbErr> {
         let sql = format!(
             "SELECT t.id AS id, t.booking_id AS booking_id, t.item_id AS item_id, t.token AS token, t.state AS state,
                 t.used_at AS used_at, t.used_gate AS used_gate
@@ -233,7 +296,37 @@ impl Store {
         for row in self.db.query(connection, sql, ids).await? {
             tickets.entry(row.try_get("", "booking_id")?).or_default().push(ticket(&row, row.try_get("", "id")?)?);
         }
-        let stored = |booking: Booking| Stored { tickets: tickets.remove(&booking.id).unwrap_or_default(), booking };
-        Ok(bookings.into_iter().map(stored).collect())
+        Ok(tickets)
     }
+
+    async fn refunds_of(
+        &self,
+        connection: &impl ConnectionTrait,
+        bookings: &[Booking],
+    ) -> Result<HashMap<BookingId, Vec<Refund>>, DbErr> {
+        let sql = format!(
+            "SELECT id, booking_id, amount_minor, reason, state, created_at FROM booking_refunds
+             WHERE booking_id IN ({}) ORDER BY booking_id, id",
+            placeholders(bookings.len(), 1)
+        );
+        let ids: Vec<Value> = bookings.iter().map(|b| b.id.into()).collect();
+        let currencies: HashMap<BookingId, Currency> = bookings.iter().map(|b| (b.id, b.total.currency())).collect();
+        let mut refunds: HashMap<BookingId, Vec<Refund>> = HashMap::new();
+        for row in self.db.query(connection, sql, ids).await? {
+            let booking: BookingId = row.try_get("", "booking_id")?;
+            refunds.entry(booking).or_default().push(refund(&row, currencies[&booking])?);
+        }
+        Ok(refunds)
+    }
+}
+
+fn refund(row: &QueryResult, currency: Currency) -> Result<Refund, DbErr> {
+    let state: String = row.try_get("", "state")?;
+    Ok(Refund {
+        id: row.try_get("", "id")?,
+        amount: money(row.try_get("", "amount_minor")?, currency)?,
+        state: RefundState::parse(&state).ok_or_else(|| broken("booking_refunds.state", &state))?,
+        reason: row.try_get("", "reason")?,
+        created_at: from_micros(row.try_get("", "created_at")?),
+    })
 }

@@ -38,6 +38,16 @@ impl Store {
         self.ids(sql, vec![]).await
     }
 
+    /// Cancelled bookings of cancelled events of which a fee was kept since the event was cancelled.
+    pub async fn kept_since_cancelled(&self) -> Result<Vec<BookingId>, DbErr> {
+        let sql = format!(
+            "SELECT b.id AS id FROM events e JOIN bookings b ON b.event_id = e.event_id
+             WHERE e.cancelled_at IS NOT NULL AND b.kept_at >= e.cancelled_at AND b.state = 'CANCELLED'
+             ORDER BY b.id LIMIT {SWEEP_MAX}"
+        );
+        self.ids(sql, vec![]).await
+    }
+
     /// Bookings that wait for payment longer than `waiting`, longest first: Paying, Confirmed and uncaptured, or with an open
     /// refund.
     pub async fn waiting(&self, waiting: Duration) -> Result<Vec<BookingId>, DbErr> {

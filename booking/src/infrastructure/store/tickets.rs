@@ -1,8 +1,8 @@
 //! Tickets: one per item, signed when a booking is confirmed, void when it is called off.
 
 use chrono::{DateTime, Utc};
-use common::db::rows_of_placeholders;
-use common::ids::TicketId;
+use common::db::{placeholders, rows_of_placeholders};
+use common::ids::{BookingId, ItemId, TicketId};
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
 use super::rows::{self, TicketUse};
@@ -49,47 +49,74 @@ impl Store {
         Ok(())
     }
 
-    /// Voids all tickets of a booking, used ones too.
-    pub(super) async fn void_tickets(
+    /// Voids the tickets of these items, used ones too; returns the items whose tickets had been used.
+    pub(super) async fn void_all(
         &self,
         transaction: &DatabaseTransaction,
-        booking: &Booking,
-    ) -> Result<(), WriteError> {
-        let sql = "UPDATE tickets SET state = 'void' WHERE booking_id = $1 AND state = 'valid'";
-        self.all_voided(booking, self.db.execute(transaction, sql, [booking.id.into()]).await?)
+        booking: BookingId,
+        items: &[ItemId],
+    ) -> Result<Vec<ItemId>, WriteError> {
+        let voided = self.void(transaction, items, "").await?;
+        all_voided(booking, voided.len(), items)?;
+        Ok(voided.into_iter().filter(|(_, used)| *used).map(|(item, _)| item).collect())
     }
 
-    /// Voids all tickets of a booking unless one was used. A check-in at the same moment comes wholly before or after: whichever
-    /// waits for the row sees what the other made of it.
-    pub(super) async fn void_unused_tickets(
+    /// Voids the tickets of these items unless one was used. A check-in at the same moment comes wholly before or after:
+    /// whichever waits for the row sees what the other made of it.
+    pub(super) async fn void_unused(
         &self,
         transaction: &DatabaseTransaction,
-        booking: &Booking,
+        booking: BookingId,
+        items: &[ItemId],
     ) -> Result<(), WriteError> {
-        let sql = "UPDATE tickets SET state = 'void' WHERE booking_id = $1 AND state = 'valid' AND used_at IS NULL";
-        let voided = self.db.execute(transaction, sql, [booking.id.into()]).await?;
-        match self.first_use(transaction, booking).await? {
+        let voided = self.void(transaction, items, " AND used_at IS NULL").await?;
+        match self.first_use(transaction, items).await? {
             Some(used) => Err(WriteError::TicketUsed(used)),
-            None => self.all_voided(booking, voided),
+            None => all_voided(booking, voided.len(), items),
         }
     }
 
-    async fn first_use(
+    /// Items whose tickets were valid until now, and whether they had been used.
+    async fn void(
         &self,
         transaction: &DatabaseTransaction,
-        booking: &Booking,
-    ) -> Result<Option<TicketUse>, DbErr> {
-        let sql = "SELECT used_at, used_gate FROM tickets WHERE booking_id = $1 AND used_at IS NOT NULL
-            ORDER BY used_at LIMIT 1";
-        let rows = self.db.query(transaction, sql, [booking.id.into()]).await?;
+        items: &[ItemId],
+        only: &str,
+    ) -> Result<Vec<(ItemId, bool)>, DbErr> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "UPDATE tickets SET state = 'void' WHERE item_id IN ({}) AND state = 'valid'{only}
+             RETURNING item_id, used_at, used_gate",
+            placeholders(items.len(), 1)
+        );
+        let rows = self.db.query(transaction, sql, values_of(items)).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "item_id")?, rows::ticket_use(row)?.is_some()))).collect()
+    }
+
+    async fn first_use(&self, transaction: &DatabaseTransaction, items: &[ItemId]) -> Result<Option<TicketUse>, DbErr> {
+        if items.is_empty() {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT used_at, used_gate FROM tickets WHERE item_id IN ({}) AND used_at IS NOT NULL
+             ORDER BY used_at LIMIT 1",
+            placeholders(items.len(), 1)
+        );
+        let rows = self.db.query(transaction, sql, values_of(items)).await?;
         rows.first().map_or(Ok(None), rows::ticket_use)
     }
+}
 
-    fn all_voided(&self, booking: &Booking, voided: u64) -> Result<(), WriteError> {
-        let (id, items) = (booking.id, booking.items.len());
-        if voided == items as u64 {
-            return Ok(());
-        }
-        Err(DbErr::Custom(format!("booking {id} has {voided} valid tickets for {items} items")).into())
+fn values_of(items: &[ItemId]) -> Vec<Value> {
+    items.iter().map(|item| (*item).into()).collect()
+}
+
+fn all_voided(booking: BookingId, voided: usize, items: &[ItemId]) -> Result<(), WriteError> {
+    let items = items.len();
+    if voided == items {
+        return Ok(());
     }
+    Err(DbErr::Custom(format!("booking {booking} has {voided} valid tickets for {items} items")).into())
 }

@@ -1,13 +1,12 @@
 //! Writes a decision: claims, booking row, tickets, refunds, facts and history, all in the caller's transaction.
 
 use chrono::{DateTime, Utc};
-use common::history::{self, Transition};
-use common::ids::BookingId;
+use common::ids::{BookingId, ItemId};
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::rows::TicketUse;
 use super::{Store, claims};
-use crate::domain::booking::{Booking, BookingFact, BookingState, ClaimChange, Decision, TicketChange};
+use crate::domain::booking::{Booking, BookingFact, BookingState, ClaimChange, Decision, Item, TicketChange};
 use crate::infrastructure::wire;
 
 /// Why a decision was not written; nothing of it was.
@@ -26,7 +25,7 @@ pub enum WriteError {
 
 /// Why a decision was made, for the history.
 #[derive(Clone, Copy)]
-pub(super) struct Because<'a> {
+pub struct Because<'a> {
     /// A stable word.
     pub cause: &'a str,
     /// Who acts.
@@ -45,19 +44,39 @@ impl Store {
         because: Because<'_>,
     ) -> Result<(), WriteError> {
         let Decision { mut next, claims, tickets, facts } = decision;
-        next.fence = self.change_claims(transaction, before, claims, because.now).await?;
-        match tickets {
-            TicketChange::Keep => {}
-            TicketChange::Issue => self.issue_tickets(transaction, &next, because.now).await?,
-            TicketChange::VoidUnused => self.void_unused_tickets(transaction, before).await?,
-            TicketChange::Void => self.void_tickets(transaction, before).await?,
+        // Before the claims: a gate that is faster keeps its seat from being sold again.
+        let used = self.void_tickets(transaction, before, &next, tickets).await?;
+        let freed = freed(before, &next, &used);
+        next.fence = self.change_claims(transaction, before, claims, &freed, because.now).await?;
+        if tickets == TicketChange::Issue {
+            self.issue_tickets(transaction, &next, because.now).await?;
         }
         self.tell(transaction, &mut next, &facts, because.now).await?;
         if next != *before {
-            self.update_row(transaction, &next, because.now).await?;
+            self.update_items(transaction, before, &next).await?;
+            self.update_row(transaction, before, &next, because.now).await?;
         }
-        self.note_transition(transaction, before, &next, because).await?;
+        self.note(transaction, before, &next, because).await?;
         Ok(())
+    }
+
+    /// Voids the tickets of the items given up; returns the items whose tickets had been used.
+    async fn void_tickets(
+        &self,
+        transaction: &DatabaseTransaction,
+        before: &Booking,
+        next: &Booking,
+        change: TicketChange,
+    ) -> Result<Vec<ItemId>, WriteError> {
+        let given_up: Vec<ItemId> = before.items_given_up(next).map(|item| item.id).collect();
+        match change {
+            TicketChange::Keep | TicketChange::Issue => Ok(Vec::new()),
+            TicketChange::VoidUnused => {
+                self.void_unused(transaction, before.id, &given_up).await?;
+                Ok(Vec::new())
+            }
+            TicketChange::Void => self.void_all(transaction, before.id, &given_up).await,
+        }
     }
 
     /// Returns the fence the booking's claims have afterwards.
@@ -66,12 +85,13 @@ impl Store {
         transaction: &DatabaseTransaction,
         before: &Booking,
         change: ClaimChange,
+        freed: &[&Item],
         now: DateTime<Utc>,
     ) -> Result<i64, WriteError> {
         match change {
             ClaimChange::Keep => Ok(before.fence),
             ClaimChange::GiveBack => {
-                claims::give_back(&self.db, transaction, before, owns_all(before, now)).await?;
+                claims::give_back(&self.db, transaction, before, freed, owns_all(before, now)).await?;
                 Ok(before.fence)
             }
             ClaimChange::Until(until) => claims::move_all(&self.db, transaction, before, Some(until)).await,
@@ -82,14 +102,18 @@ impl Store {
     async fn update_row(
         &self,
         transaction: &DatabaseTransaction,
+        before: &Booking,
         next: &Booking,
         now: DateTime<Utc>,
     ) -> Result<(), DbErr> {
         let state = StateColumns::from(&next.state);
+        // A booking that ends keeps the count it had.
+        let live = next.live_items().count();
+        let places = if live == 0 { before.live_items().count() } else { live };
         let sql =
             "UPDATE bookings SET state = $2, attempts = $3, sold_attempt = $4, decline_code = $5, cancel_cause = $6,
-            expires_at = $7, grace_until = $8, claims_held = $9, fence = $10, sequence = $11, updated_at = $12, asked_at = $12
-            WHERE id = $1";
+            expires_at = $7, grace_until = $8, claims_held = $9, fence = $10, sequence = $11, updated_at = $12, asked_at = $12,
+            kept_at = $13, places = CASE WHEN $14 > 0 THEN $14 ELSE places END WHERE id = $1";
         let values = [
             next.id.into(),
             state.state.into(),
@@ -103,6 +127,8 @@ impl Store {
             next.fence.into(),
             next.sequence.into(),
             now.timestamp_micros().into(),
+            next.kept_at().map(|at| at.timestamp_micros()).into(),
+            i32::try_from(places).unwrap_or(i32::MAX).into(),
         ];
         self.db.execute(transaction, sql, values).await?;
         Ok(())
@@ -126,28 +152,17 @@ impl Store {
         }
         self.outbox.append(transaction, &told).await
     }
+}
 
-    async fn note_transition(
-        &self,
-        transaction: &DatabaseTransaction,
-        before: &Booking,
-        next: &Booking,
-        because: Because<'_>,
-    ) -> Result<(), DbErr> {
-        let (from, to) = (before.state.name(), next.state.name());
-        if from == to {
-            return Ok(());
-        }
-        let transition = Transition {
-            entity: "booking",
-            entity_id: next.id.0,
-            from,
-            to,
-            cause: because.cause.to_owned(),
-            actor: because.actor.to_owned(),
-            at: because.now.timestamp_micros(),
-        };
-        history::write(&self.db, transaction, &[transition]).await
+/// What goes back on sale: of a sold booking the items it gives up, except used ones; of any other all it holds.
+fn freed<'a>(before: &'a Booking, next: &'a Booking, used: &[ItemId]) -> Vec<&'a Item> {
+    match before.state {
+        BookingState::Confirmed { .. } => before.items_given_up(next).filter(|item| !used.contains(&item.id)).collect(),
+        BookingState::Held { .. }
+        | BookingState::Paying { .. }
+        | BookingState::Cancelled { .. }
+        | BookingState::Expired
+        | BookingState::Released => before.live_items().collect(),
     }
 }
 

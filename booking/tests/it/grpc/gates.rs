@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use super::{Served, expected, reason, wish};
 
 async fn scan(served: &Served, token: &str, gate: &str) -> Result<CheckInResponse, Status> {
-    let request = CheckInRequest { token: token.to_owned(), gate: gate.to_owned() };
+    let request = CheckInRequest { token: token.to_owned(), gate: gate.to_owned(), ..CheckInRequest::default() };
     let answer = served.client().check_in(served.caller("door", Role::Admin).request(request)).await?;
     Ok(answer.into_inner())
 }
