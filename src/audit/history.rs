@@ -20,11 +20,12 @@ pub(super) const I8: Invariant = Invariant {
     ],
 };
 
+/// Check-ins and refunds stand in a booking's history without changing its state.
 const BOOKING_ILLEGAL: &str = "
     SELECT entity_id AS id, 'went from ' || from_state || ' to ' || to_state || ' by ' || cause AS what FROM history
     WHERE entity = 'booking' AND from_state || '>' || to_state NOT IN ('>HELD', 'HELD>PAYING', 'HELD>CONFIRMED',
         'HELD>EXPIRED', 'HELD>RELEASED', 'HELD>CANCELLED', 'PAYING>HELD', 'PAYING>CONFIRMED', 'PAYING>EXPIRED',
-        'PAYING>CANCELLED', 'CONFIRMED>CANCELLED')";
+        'PAYING>CANCELLED', 'CONFIRMED>CANCELLED', 'CONFIRMED>CONFIRMED', 'CANCELLED>CANCELLED')";
 
 const PAYMENT_ILLEGAL: &str = "
     SELECT entity_id AS id, 'went from ' || from_state || ' to ' || to_state || ' by ' || cause AS what FROM history

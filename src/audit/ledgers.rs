@@ -12,6 +12,7 @@ pub(super) const I10: Invariant = Invariant {
         Check::rows(Service::Payment, "payments", STEP_TOTALS),
         Check::rows(Service::Provider, "provider_charges", CHARGE_TOTALS),
         Check::rows(Service::Booking, "bookings", BOOKING_TOTALS),
+        Check::rows(Service::Booking, "booking_refunds", REFUND_TOTALS),
         Check::rows(Service::Booking, "events", SOLD_PLACES),
     ],
 };
@@ -58,21 +59,36 @@ const CHARGE_TOTALS: &str = "
     WHERE coalesce(e.captured, 0) <> c.captured_minor OR coalesce(e.refunded, 0) <> c.refunded_minor
         OR coalesce(e.voided, 0) <> c.voided_minor";
 
+/// A booking that ended keeps the count it had, so only that of a live one is recounted.
 const BOOKING_TOTALS: &str = "
-    SELECT b.id AS id, 'stores ' || b.places || ' places for ' || b.total_minor || ', its items are '
-        || coalesce(i.places, 0) || ' for ' || coalesce(i.total, 0) AS what
-    FROM bookings b LEFT JOIN (SELECT booking_id, count(*) AS places, sum(price_minor) AS total FROM booking_items
-        GROUP BY booking_id) i ON i.booking_id = b.id
-    WHERE coalesce(i.places, 0) <> b.places OR coalesce(i.total, 0) <> b.total_minor";
+    SELECT b.id AS id, 'stores ' || b.places || ' places for ' || b.total_minor || ', its live items are '
+        || coalesce(i.places, 0) || ' of ' || coalesce(i.total, 0) || ' in all' AS what
+    FROM bookings b LEFT JOIN (SELECT booking_id, sum(price_minor) AS total,
+            sum(CASE WHEN cancelled_at IS NULL THEN 1 ELSE 0 END) AS places
+        FROM booking_items GROUP BY booking_id) i ON i.booking_id = b.id
+    WHERE (b.state <> 'CANCELLED' AND coalesce(i.places, 0) <> b.places) OR coalesce(i.total, 0) <> b.total_minor";
+
+const REFUND_TOTALS: &str = "
+    SELECT b.id AS id, 'asked for refunds of ' || coalesce(r.asked, 0) || ', its items were paid back by '
+        || coalesce(i.refunded, 0) AS what
+    FROM bookings b
+    LEFT JOIN (SELECT booking_id, sum(amount_minor) AS asked FROM booking_refunds GROUP BY booking_id) r
+        ON r.booking_id = b.id
+    LEFT JOIN (SELECT booking_id, sum(refunded_minor) AS refunded FROM booking_items GROUP BY booking_id) i
+        ON i.booking_id = b.id
+    WHERE coalesce(r.asked, 0) <> coalesce(i.refunded, 0)";
 
 const SOLD_PLACES: &str = "
-    SELECT e.event_id AS id, 'has ' || coalesce(b.places, 0) || ' places in confirmed bookings, sold are '
+    SELECT e.event_id AS id, 'has ' || coalesce(b.places, 0) || ' places in confirmed bookings and '
+        || coalesce(u.places, 0) || ' used ones in cancelled bookings, sold are '
         || coalesce(s.seats, 0) || ' seats and ' || coalesce(a.places, 0) || ' area places' AS what
     FROM events e
     LEFT JOIN (SELECT event_id, sum(places) AS places FROM bookings WHERE state = 'CONFIRMED' GROUP BY event_id) b
         ON b.event_id = e.event_id
+    LEFT JOIN (SELECT k.event_id AS event_id, count(*) AS places FROM tickets t JOIN bookings k ON k.id = t.booking_id
+        WHERE t.used_at IS NOT NULL AND k.state = 'CANCELLED' GROUP BY k.event_id) u ON u.event_id = e.event_id
     LEFT JOIN (SELECT event_id, count(*) AS seats FROM seat_claims WHERE state = 'sold' GROUP BY event_id) s
         ON s.event_id = e.event_id
     LEFT JOIN (SELECT event_id, sum(quantity) AS places FROM area_claims WHERE state = 'sold' GROUP BY event_id) a
         ON a.event_id = e.event_id
-    WHERE coalesce(b.places, 0) <> coalesce(s.seats, 0) + coalesce(a.places, 0)";
+    WHERE coalesce(b.places, 0) + coalesce(u.places, 0) <> coalesce(s.seats, 0) + coalesce(a.places, 0)";

@@ -29,9 +29,10 @@ const UNANSWERED: &str = "
     SELECT scope || ' ' || request_id AS name, 'has no answer since ' || (({now} - created_at) / 1000000) || ' s' AS what
     FROM requests WHERE answer IS NULL AND created_at < {now} - {minute}";
 
+/// Check-ins are answered with tickets, everything else with bookings.
 const ANSWERED: &str = "
     SELECT scope, request_id, answer FROM requests
-    WHERE answer IS NOT NULL AND (scope > $1 OR (scope = $1 AND request_id > $2))
+    WHERE answer IS NOT NULL AND scope NOT LIKE 'check_in/%' AND (scope > $1 OR (scope = $1 AND request_id > $2))
     ORDER BY scope, request_id LIMIT $3";
 
 /// Holds younger than what is remembered.

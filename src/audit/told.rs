@@ -82,6 +82,6 @@ const BOOKING_UNRECORDED: &str = "
                 WHEN 'eventix.booking.v1.BookingReleased' THEN 'RELEASED'
                 WHEN 'eventix.booking.v1.BookingCancelled' THEN 'CANCELLED' END AS state FROM outbox) s
         WHERE state IS NOT NULL GROUP BY aggregate_id, state) o
-    LEFT JOIN (SELECT entity_id, to_state, count(*) AS recorded FROM history WHERE entity = 'booking'
-        GROUP BY entity_id, to_state) h ON h.entity_id = o.aggregate_id AND h.to_state = o.state
+    LEFT JOIN (SELECT entity_id, to_state, count(*) AS recorded FROM history
+        WHERE entity = 'booking' AND from_state <> to_state GROUP BY entity_id, to_state) h ON h.entity_id = o.aggregate_id AND h.to_state = o.state
     WHERE coalesce(h.recorded, 0) <> o.told";

@@ -89,7 +89,7 @@ async fn i2_money_kept_for_what_was_given_back() {
     let sql = format!("UPDATE booking_items SET refunded_minor = 1 WHERE booking_id = {}", booking_of("alice"));
     copy.corrupt("booking", &sql).await;
 
-    copy.audit().assert_breaks(&["I2"], &alice);
+    copy.audit().assert_breaks(&["I2", "I10"], &alice);
 }
 
 #[tokio::test]
