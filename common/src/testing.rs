@@ -14,8 +14,16 @@ pub mod issuer;
 
 /// Names the PostgreSQL server whose databases tests make and drop: `postgres://user:password@host:port/database`.
 const POSTGRES: &str = "EVENTIX_TEST_POSTGRES";
+/// Set to `1` by `./tests/run --all`: long tests take their full size.
+const ALL: &str = "EVENTIX_TEST_ALL";
 /// Pooled connections of one test's PostgreSQL database.
 const CONNECTIONS: u32 = 8;
+
+/// Whether long tests take their full size, or one that is quick and still shows what they are about.
+pub fn everything() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
+    std::env::var(ALL).is_ok_and(|value| value == "1")
+}
 
 /// An empty database of its own; stands for its [`Db`] wherever one is wanted.
 pub struct TestDb {

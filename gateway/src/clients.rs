@@ -65,4 +65,17 @@ macro_rules! call_retried {
     }};
 }
 
-pub(crate) use {call, call_retried};
+/// Calls a writing method: again while its service is unavailable if its message has a request id, else once, because an
+/// answer that was lost would come back as a refusal.
+macro_rules! call_keyed {
+    ($client:expr, $method:ident, $caller:expr, $message:expr) => {{
+        let message = $message;
+        if message.request_id.is_empty() {
+            crate::clients::call!($client, $method, $caller, message)
+        } else {
+            crate::clients::call_retried!($client, $method, $caller, message)
+        }
+    }};
+}
+
+pub(crate) use {call, call_keyed, call_retried};

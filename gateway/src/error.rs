@@ -138,6 +138,10 @@ pub enum UserErrorCode {
     VersionConflict,
     /// Somebody was let in with the ticket, or with a ticket of the booking; `message` says when and at which gate.
     AlreadyCheckedIn,
+    /// More than can still be refunded; `message` says how much can.
+    RefundExceeds,
+    /// The event has started: its bookings cannot be cancelled any more.
+    PolicyForbids,
 }
 
 impl UserErrorCode {
@@ -154,6 +158,8 @@ impl UserErrorCode {
             "IDEMPOTENCY_CONFLICT" => Self::IdempotencyConflict,
             "VERSION_CONFLICT" => Self::VersionConflict,
             "ALREADY_CHECKED_IN" => Self::AlreadyCheckedIn,
+            "REFUND_EXCEEDS" => Self::RefundExceeds,
+            "POLICY_FORBIDS" => Self::PolicyForbids,
             _ => return None,
         })
     }

@@ -13,6 +13,7 @@ pub mod page;
 pub mod payload;
 pub mod payment;
 pub mod price;
+pub mod refund;
 pub mod scalars;
 pub mod seat_map;
 pub mod venue;

@@ -9,6 +9,7 @@ use crate::graphql::event::EventQuery;
 use crate::graphql::event_commands::EventMutation;
 use crate::graphql::history::HistoryQuery;
 use crate::graphql::node::NodeQuery;
+use crate::graphql::refund::RefundMutation;
 use crate::graphql::venue::{VenueMutation, VenueQuery};
 
 /// Everything that can be read.
@@ -17,7 +18,7 @@ pub struct Query(EventQuery, VenueQuery, BookingQuery, HistoryQuery, NodeQuery);
 
 /// Everything that can be done: one per request. A refusal that was to be expected stands in `userErrors` and leaves the object null.
 #[derive(MergedObject, Default)]
-pub struct Mutation(BookingMutation, CheckInMutation, EventMutation, VenueMutation);
+pub struct Mutation(BookingMutation, RefundMutation, CheckInMutation, EventMutation, VenueMutation);
 
 /// The schema of the gateway.
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;

@@ -11,4 +11,5 @@ mod client;
 mod crash;
 mod crowd;
 mod money;
+mod refunds;
 mod trace;

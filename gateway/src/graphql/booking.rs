@@ -9,7 +9,8 @@ use super::event::{self, Event};
 use super::page::{Connection, PageRequest};
 use super::payment::{self, Payment};
 use super::price::Money;
-use super::scalars::Timestamp;
+use super::refund::{self, Refund};
+use super::scalars::{BigInt, Timestamp};
 use crate::clients::call_retried;
 use crate::error::{Fault, nullable, optional};
 use crate::viewer::Viewer;
@@ -89,6 +90,10 @@ pub struct BookingItem {
     area: Option<BookedArea>,
     /// Price when it was held.
     price: Money,
+    /// What of the price went back or is on its way.
+    refunded: Money,
+    /// When it was cancelled, alone or with its booking, UTC; null while it admits, and for what was never sold.
+    cancelled_at: Option<Timestamp>,
 }
 
 /// Admission for one item.
@@ -162,7 +167,7 @@ impl Booking {
         nullable(ctx, event::find(ctx, &ID::from(&self.0.event_id)).await).flatten()
     }
 
-    /// What all of it costs.
+    /// What all of it cost when it was held.
     async fn total(&self) -> Money {
         self.0.total.clone().unwrap_or_default().into()
     }
@@ -170,6 +175,16 @@ impl Booking {
     /// Seats and places, in the order asked for.
     async fn items(&self) -> Vec<BookingItem> {
         self.0.items.iter().map(item).collect()
+    }
+
+    /// Minor units that went back so far; what is still on its way stands in `refunds`.
+    async fn refunded_minor(&self) -> BigInt {
+        BigInt(refund::refunded_minor(&self.0))
+    }
+
+    /// Money that was asked to go back, in that order.
+    async fn refunds(&self) -> Result<Vec<Refund>, Fault> {
+        self.0.refunds.iter().map(Refund::try_from).collect()
     }
 
     /// Its payment; null while payment has not heard of the booking.
@@ -195,6 +210,8 @@ fn item(item: &pb::BookingItem) -> BookingItem {
         seat: seat(item),
         area: area(item),
         price: item.price.clone().unwrap_or_default().into(),
+        refunded: item.refunded.clone().unwrap_or_default().into(),
+        cancelled_at: Timestamp::of(item.cancelled_at.as_ref()),
     }
 }
 

@@ -37,8 +37,8 @@ pub struct AreaQuantityInput {
 pub struct PayBookingInput {
     /// The booking.
     booking_id: ID,
-    /// The payment provider's token for the means of payment.
-    payment_token: String,
+    /// The payment provider's token for the means of payment; may be absent, and is ignored, when the total is zero.
+    payment_token: Option<String>,
     /// As in `HoldSeatsInput`.
     idempotency_key: String,
 }
@@ -126,7 +126,8 @@ impl BookingMutation {
         answer(ctx, release(ctx, input).await)
     }
 
-    /// Cancels a confirmed booking; its places are free at once, the refund follows. Needs a token.
+    /// Cancels a confirmed booking before its event starts; its places are free at once, and what the policy of its offer gives
+    /// back follows, perhaps nothing. Needs a token.
     async fn cancel_booking(
         &self,
         ctx: &Context<'_>,
@@ -157,7 +158,7 @@ async fn pay(ctx: &Context<'_>, input: PayBookingInput) -> Result<Booking, Failu
     let caller = Viewer::of(ctx).user()?;
     let message = pb::PayBookingRequest {
         booking_id: input.booking_id.0,
-        payment_token: input.payment_token,
+        payment_token: input.payment_token.unwrap_or_default(),
         request_id: request_id(input.idempotency_key)?,
     };
     let answer = call_retried!(Api::of(ctx).clients.booking, pay_booking, caller, message)?;

@@ -5,8 +5,8 @@ use common::proto::booking::v1 as pb;
 
 use super::Api;
 use super::booking::Ticket;
-use super::payload::{answer, payload, present};
-use crate::clients::call;
+use super::payload::{answer, payload, present, request_id};
+use crate::clients::call_keyed;
 use crate::error::Failure;
 use crate::viewer::Viewer;
 
@@ -17,6 +17,8 @@ pub struct CheckInInput {
     token: String,
     /// Name of the gate, 1 to 64 printable characters.
     gate: String,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is a scan of its own.
+    idempotency_key: Option<String>,
 }
 
 payload! {
@@ -45,8 +47,8 @@ impl CheckInMutation {
 
 async fn check_in(ctx: &Context<'_>, input: CheckInInput) -> Result<Ticket, Failure> {
     let caller = Viewer::of(ctx).admin()?;
-    let message = pb::CheckInRequest { token: input.token, gate: input.gate };
-    // Never by itself again: an answer that was lost would come back as a refusal.
-    let answer = call!(Api::of(ctx).clients.booking, check_in, caller, message)?;
+    let request_id = input.idempotency_key.map(request_id).transpose()?.unwrap_or_default();
+    let message = pb::CheckInRequest { token: input.token, gate: input.gate, request_id };
+    let answer = call_keyed!(Api::of(ctx).clients.booking, check_in, caller, message)?;
     Ok(Ticket::new(&present(answer.ticket)?, answer.item.as_ref()))
 }

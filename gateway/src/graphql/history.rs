@@ -11,14 +11,14 @@ use crate::clients::call_retried;
 use crate::error::{Fault, nullable, optional};
 use crate::viewer::Viewer;
 
-/// One transition of a booking.
+/// One transition of a booking, or what happened to it without one: a check-in, a refund.
 #[derive(SimpleObject)]
 pub struct HistoryEntry {
     /// When, UTC.
     at: Timestamp,
     /// State before; null at the beginning.
     from: Option<BookingState>,
-    /// State after.
+    /// State after; the same as before when it stayed.
     to: BookingState,
     /// Why: a stable word such as `hold` or `PaymentAuthorised`.
     cause: String,
@@ -28,6 +28,10 @@ pub struct HistoryEntry {
     trace_id: Option<String>,
     /// The booking that changed.
     booking_id: ID,
+    /// The one item it is about; null when it is about all of them.
+    item_id: Option<ID>,
+    /// For people, for instance `refund of 25.00 EUR` or `gate North`; null when there is nothing to add.
+    detail: Option<String>,
 }
 
 impl TryFrom<pb::HistoryEntry> for HistoryEntry {
@@ -44,6 +48,8 @@ impl TryFrom<pb::HistoryEntry> for HistoryEntry {
             actor: entry.actor,
             trace_id: (!entry.trace_id.is_empty()).then_some(entry.trace_id),
             booking_id: ID::from(entry.booking_id),
+            item_id: (!entry.item_id.is_empty()).then(|| ID::from(entry.item_id)),
+            detail: (!entry.detail.is_empty()).then_some(entry.detail),
         })
     }
 }

@@ -125,6 +125,7 @@ const BOOKING: AccessTable = &[
     ("ListBookings", EVERYBODY),
     ("BatchGetAvailability", EVERYBODY),
     ("GetSeatStates", EVERYBODY),
+    ("RefundBooking", &[Role::Admin]),
     ("CheckIn", &[Role::Admin]),
     ("ListTicketKeys", EVERYBODY),
     ("ListBookingHistory", &[Role::Admin]),

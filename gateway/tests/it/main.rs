@@ -11,6 +11,7 @@ mod limits;
 mod loaders;
 mod pages;
 mod queries;
+mod refunds;
 mod refusals;
 mod schema;
 mod seat_map;

@@ -76,12 +76,15 @@ async fn histories_are_pages_for_admins() {
         actor: "alice".into(),
         trace_id: trace_id.into(),
         booking_id: id(5),
+        item_id: if trace_id.is_empty() { String::new() } else { id(7) },
+        detail: if trace_id.is_empty() { String::new() } else { "gate North".into() },
     };
     world.script.history.lock().unwrap().extend([
         entry(BookingState::Unspecified, BookingState::Held, "4bf9"),
         entry(BookingState::Held, BookingState::Expired, ""),
     ]);
-    let fields = "edges { cursor node { at from to cause actor traceId bookingId } } pageInfo { hasNextPage }";
+    let fields =
+        "edges { cursor node { at from to cause actor traceId bookingId itemId detail } } pageInfo { hasNextPage }";
     let of_booking = format!(r#"{{ bookingHistory(id: "{}") {{ {fields} }} }}"#, id(5));
     let of_seat = |after: &str| {
         format!(r#"{{ seatHistory(eventId: "e", seatId: "s", first: 1, after: {after}) {{ {fields} }} }}"#)
@@ -96,7 +99,7 @@ async fn histories_are_pages_for_admins() {
 
     let edges = &whole["data"]["bookingHistory"]["edges"];
     let held = json!({"at": "2027-01-15T08:00:00Z", "from": null, "to": "HELD", "cause": "hold", "actor": "alice",
-        "traceId": "4bf9", "bookingId": id(5)});
+        "traceId": "4bf9", "bookingId": id(5), "itemId": id(7), "detail": "gate North"});
     assert_eq!(edges[0]["node"], held);
     assert_eq!(
         (&edges[1]["node"]["from"], &edges[1]["node"]["to"], &edges[1]["node"]["traceId"]),

@@ -161,6 +161,11 @@ impl World {
     pub async fn ask(&self, token: &str, query: &str) -> Value {
         self.post(Some(token), &json!({"query": query}), &[]).await.json()
     }
+
+    /// Executes a document with a token and variables.
+    pub async fn ask_with(&self, token: &str, query: &str, variables: Value) -> Value {
+        self.post(Some(token), &json!({"query": query, "variables": variables}), &[]).await.json()
+    }
 }
 
 impl Answer {

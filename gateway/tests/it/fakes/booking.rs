@@ -29,6 +29,9 @@ fake! { BookingService in pb {
     cancel_booking(CancelBookingRequest) -> CancelBookingResponse: |script, request| {
         Ok(pb::CancelBookingResponse { booking: find(script, &request.booking_id)? })
     };
+    refund_booking(RefundBookingRequest) -> RefundBookingResponse: |script, request| {
+        Ok(pb::RefundBookingResponse { booking: find(script, &request.booking_id)? })
+    };
     get_booking(GetBookingRequest) -> GetBookingResponse: |script, request| {
         Ok(pb::GetBookingResponse { booking: find(script, &request.booking_id)? })
     };
