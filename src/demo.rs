@@ -44,7 +44,7 @@ type Catalog = CatalogServiceClient<MeshChannel>;
 /// # Errors
 /// Catalog refuses or does not answer.
 pub async fn make(run: &RunFile, issuer: &Arc<DevIssuer>) -> anyhow::Result<()> {
-    let channel = MeshChannel::new("catalog", &format!("http://{}", run.grpc.catalog))?;
+    let channel = MeshChannel::new("catalog", [format!("http://{}", run.grpc.catalog)])?;
     let token = issuer.mint("eventix-demo", Role::Admin)?;
     let mut maker = Maker { catalog: CatalogServiceClient::new(channel), token, now: SystemClock.now() };
     let venues = maker.venues().await?;

@@ -12,7 +12,7 @@ use anyhow::Context;
 use common::bus::Bus;
 use common::db::Db;
 use common::fact_service::{FactApi, PeerFacts};
-use common::grpc::{MESSAGE_BYTES_MAX, Server};
+use common::grpc::{MESSAGE_BYTES_MAX, MeshChannel, Server};
 use common::inbox::ConsumerSettings;
 use common::messaging::{self, Intake};
 use common::outbox::Outbox;
@@ -60,9 +60,11 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     let outbox = Outbox::new(db.clone(), "booking", TOPIC);
     let tickets = TicketKey::load(&db).await?;
     let store = Arc::new(Store::new(db.clone(), outbox.clone(), tickets, config.terms()));
-    let catalog = Arc::new(CatalogClient::new(&config.catalog.endpoints.first(), host.identity.tokens.clone())?);
-    let offers = Arc::new(Offers::new(store.clone(), catalog));
     let tokens = &host.identity.tokens;
+    let catalog = MeshChannel::new("catalog", config.catalog.endpoints.all())?;
+    let payment = MeshChannel::new("payment", config.payment.endpoints.all())?;
+    let source = Arc::new(CatalogClient::new(catalog.clone(), tokens.clone()));
+    let offers = Arc::new(Offers::new(store.clone(), source));
 
     let mut tasks = Tasks::new(shutdown.clone());
     let intakes = vec![
@@ -70,13 +72,13 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
             producer: "payment",
             topic: "eventix.payment.v1",
             handler: Arc::new(PaymentFacts::new(store.clone())),
-            source: PeerFacts::new("payment", &config.payment.endpoints.first(), tokens.clone())?,
+            source: PeerFacts::new(payment, tokens.clone()),
         },
         Intake {
             producer: "catalog",
             topic: "eventix.catalog.v1",
             handler: Arc::new(CatalogFacts::new(store.clone(), offers.clone())),
-            source: PeerFacts::new("catalog", &config.catalog.endpoints.first(), tokens.clone())?,
+            source: PeerFacts::new(catalog, tokens.clone()),
         },
     ];
     let settings = messaging::Settings {

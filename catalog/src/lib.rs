@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use common::bus::Bus;
 use common::db::Db;
+use common::grpc::MeshChannel;
 use common::inbox::ConsumerSettings;
 use common::messaging;
 use common::outbox::Outbox;
@@ -58,7 +59,8 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
 
     let outbox = Outbox::new(db.clone(), PRODUCER, TOPIC);
     let store = Arc::new(SqlStore::new(db.clone(), outbox.clone()));
-    let booking = Arc::new(BookingClient::new(&config.booking.endpoints.first(), host.identity.tokens.clone())?);
+    let booking = MeshChannel::new("booking", config.booking.endpoints.all())?;
+    let booking = Arc::new(BookingClient::new(booking, host.identity.tokens.clone()));
     let app = App::new(store, booking, host.clock);
     let server = Api::new(app, db.clone(), outbox.clone())
         .server(host.identity.verifier)

@@ -67,13 +67,10 @@ pub struct PeerFacts {
 }
 
 impl PeerFacts {
-    /// Asks `peer` (`booking`) at `http://host:port`; connects when used.
-    ///
-    /// # Errors
-    /// The address is none.
-    pub fn new(peer: &'static str, address: &str, tokens: Arc<dyn ServiceTokens>) -> anyhow::Result<Arc<Self>> {
-        let client = FactServiceClient::new(MeshChannel::new(peer, address)?);
-        Ok(Arc::new(Self { client: client.max_decoding_message_size(MESSAGE_BYTES_MAX), tokens }))
+    /// Asks over a channel to the producer.
+    pub fn new(channel: MeshChannel, tokens: Arc<dyn ServiceTokens>) -> Arc<Self> {
+        let client = FactServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Arc::new(Self { client, tokens })
     }
 
     async fn list(&self, request: ListFactsRequest) -> anyhow::Result<ListFactsResponse> {

@@ -26,6 +26,12 @@ pub struct Host {
     pub health: Health,
 }
 
+/// Waits until `patience` has passed since the stop signal: the bound of what should end by itself.
+pub async fn long_after(shutdown: &Shutdown, patience: Duration) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(patience).await;
+}
+
 /// The long-running tasks of one service.
 pub struct Tasks {
     set: JoinSet<(String, anyhow::Result<()>)>,

@@ -27,9 +27,9 @@ impl Clients {
     /// # Errors
     /// An endpoint that is no address.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let catalog = MeshChannel::new("catalog", &config.catalog.endpoints.first())?;
-        let booking = MeshChannel::new("booking", &config.booking.endpoints.first())?;
-        let payment = MeshChannel::new("payment", &config.payment.endpoints.first())?;
+        let catalog = MeshChannel::new("catalog", config.catalog.endpoints.all())?;
+        let booking = MeshChannel::new("booking", config.booking.endpoints.all())?;
+        let payment = MeshChannel::new("payment", config.payment.endpoints.all())?;
         Ok(Self {
             health: [
                 ("catalog", "eventix.catalog.v1.CatalogService", HealthClient::new(catalog.clone())),
@@ -43,20 +43,24 @@ impl Clients {
     }
 }
 
-/// Calls a method once.
+/// Calls a method, again only while its service cannot have begun: writes without a request id.
 macro_rules! call {
-    ($client:expr, $method:ident, $caller:expr, $message:expr) => {{
-        let mut client = $client.clone();
-        let request = $caller.request($message);
-        client.$method(request).await.map(tonic::Response::into_inner)
-    }};
+    ($client:expr, $method:ident, $caller:expr, $message:expr) => {
+        $crate::clients::call_by!(common::grpc::with_retry_unless_begun, $client, $method, $caller, $message)
+    };
 }
 
 /// Calls a method again while its service is unavailable: reads, and writes that carry a request id.
 macro_rules! call_retried {
-    ($client:expr, $method:ident, $caller:expr, $message:expr) => {{
+    ($client:expr, $method:ident, $caller:expr, $message:expr) => {
+        $crate::clients::call_by!(common::grpc::with_retry, $client, $method, $caller, $message)
+    };
+}
+
+macro_rules! call_by {
+    ($again:path, $client:expr, $method:ident, $caller:expr, $message:expr) => {{
         let message = $message;
-        common::grpc::with_retry(|| {
+        $again(|| {
             let mut client = $client.clone();
             let request = $caller.request(message.clone());
             async move { client.$method(request).await }
@@ -78,4 +82,4 @@ macro_rules! call_keyed {
     }};
 }
 
-pub(crate) use {call, call_keyed, call_retried};
+pub(crate) use {call, call_by, call_keyed, call_retried};

@@ -12,6 +12,7 @@ use anyhow::Context;
 use common::bus::Bus;
 use common::db::Db;
 use common::fact_service::{FactApi, PeerFacts};
+use common::grpc::{MESSAGE_BYTES_MAX, MeshChannel, Server};
 use common::inbox::ConsumerSettings;
 use common::messaging::{self, Intake};
 use common::outbox::Outbox;
@@ -83,12 +84,13 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     let worker = StepWorker::new(store.clone(), Arc::new(provider), steps_wake, config.steps());
     tasks.spawn("payment steps", worker.run(tasks.shutdown()));
 
+    let bookings = MeshChannel::new("booking", config.booking.endpoints.all())?;
     // The one place where facts leave and enter: outbox and saga are handed to the messages.
     let booking = Intake {
         producer: "booking",
         topic: BOOKING_TOPIC,
         handler: Arc::new(Saga::new(store.clone())),
-        source: PeerFacts::new("booking", &config.booking.endpoints.first(), host.identity.tokens.clone())?,
+        source: PeerFacts::new(bookings, host.identity.tokens.clone()),
     };
     let settings = messaging::Settings {
         bus: Bus::with(&config.brokers, &config.kafka)?,
@@ -102,11 +104,9 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         tasks.spawn("payment waiting", waiting.run(consumer, tasks.shutdown()));
     }
 
-    let server = common::grpc::Server::new("payment", host.identity.verifier, ACCESS)
-        .add(
-            PaymentServiceServer::new(PaymentApi::new(db.clone()))
-                .max_decoding_message_size(common::grpc::MESSAGE_BYTES_MAX),
-        )
+    let api = PaymentServiceServer::new(PaymentApi::new(db.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let server = Server::new("payment", host.identity.verifier, ACCESS)
+        .add(api)
         .add(FactApi::service(outbox))
         .reflecting(!config.process.is_production());
     tasks.spawn("payment grpc", server.serve(host.listener, SERVICE_NAME, tasks.shutdown()));

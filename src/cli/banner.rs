@@ -117,8 +117,8 @@ fn curl(run: &RunFile, token: Option<&str>, query: &str) -> String {
 async fn example(run: &RunFile, admin: &str) -> anyhow::Result<Option<Example>> {
     let caller = Caller::user(admin, Instant::now() + PATIENCE);
     let at = |address| format!("http://{address}");
-    let mut catalog = CatalogServiceClient::new(MeshChannel::new("catalog", &at(run.grpc.catalog))?);
-    let mut booking = BookingServiceClient::new(MeshChannel::new("booking", &at(run.grpc.booking))?);
+    let mut catalog = CatalogServiceClient::new(MeshChannel::new("catalog", [at(run.grpc.catalog)])?);
+    let mut booking = BookingServiceClient::new(MeshChannel::new("booking", [at(run.grpc.booking)])?);
     let search = SearchEventsRequest {
         from: Some(to_wire(SystemClock.now())),
         status: EventStatus::Published.into(),

@@ -17,7 +17,7 @@ pub(super) type CatalogClient = CatalogServiceClient<MeshChannel>;
 
 /// Connects at the first call; calls end after `patience`.
 pub(super) fn connect(catalog: SocketAddr, patience: Duration) -> anyhow::Result<(CatalogClient, Caller)> {
-    let channel = MeshChannel::new("catalog", &format!("http://{catalog}"))?;
+    let channel = MeshChannel::new("catalog", [format!("http://{catalog}")])?;
     let token = DevIssuer::new(Arc::new(SystemClock))?.mint("eventix-cli", Role::Admin)?;
     Ok((CatalogServiceClient::new(channel), Caller::user(&token, Instant::now() + patience)))
 }

@@ -179,7 +179,7 @@ fn tomorrow(hours: i64) -> prost_types::Timestamp {
 
 /// Imports two seats and publishes an event on them.
 async fn publish(base: u16, caller: &Caller) -> String {
-    let channel = MeshChannel::new("catalog", &format!("http://127.0.0.1:{base}")).unwrap();
+    let channel = MeshChannel::new("catalog", [format!("http://127.0.0.1:{base}")]).unwrap();
     let header = ImportSeatingPlanHeader {
         venue: Some(Venue { name: "Small house".into(), time_zone: "Europe/Berlin".into(), ..Venue::default() }),
         event: Some(NewEvent {
@@ -218,7 +218,7 @@ async fn the_trace_goes_on_when_the_relay_runs_after_a_restart() {
     processes.start("booking", folder.path(), base, &env);
     let event = publish(base, &caller("admin", Role::Admin)).await;
 
-    let channel = MeshChannel::new("booking", &format!("http://127.0.0.1:{}", base + 1)).unwrap();
+    let channel = MeshChannel::new("booking", [format!("http://127.0.0.1:{}", base + 1)]).unwrap();
     let seat =
         eventually("a seat", SAGA, async || first_seat(base, &caller("alice", Role::Customer), &event).await).await;
     let hold =
@@ -250,7 +250,7 @@ async fn the_trace_goes_on_when_the_relay_runs_after_a_restart() {
 
 async fn first_seat(base: u16, caller: &Caller, event: &str) -> Option<String> {
     use common::proto::catalog::v1::{GetEventRequest, StreamSeatingPlanRequest};
-    let channel = MeshChannel::new("catalog", &format!("http://127.0.0.1:{base}")).unwrap();
+    let channel = MeshChannel::new("catalog", [format!("http://127.0.0.1:{base}")]).unwrap();
     let mut client = CatalogServiceClient::new(channel);
     let request = GetEventRequest { event_id: event.to_owned() };
     let found = client.get_event(caller.request(request)).await.ok()?.into_inner().event?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::auth::ServiceTokens;
-use common::grpc::{Caller, MESSAGE_BYTES_MAX, MeshChannel};
+use common::grpc::{Caller, MESSAGE_BYTES_MAX, MeshChannel, with_retry};
 use common::ids::EventId;
 use common::proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use common::proto::catalog::v1::{StreamOfferRequest, StreamOfferResponse};
@@ -20,11 +20,10 @@ pub struct CatalogClient {
 }
 
 impl CatalogClient {
-    /// A client of catalog at `http://host:port`; connects when used.
-    pub fn new(address: &str, tokens: Arc<dyn ServiceTokens>) -> anyhow::Result<Self> {
-        let client = CatalogServiceClient::new(MeshChannel::new("catalog", address)?)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { client, tokens })
+    /// A client over a channel to catalog.
+    pub fn new(channel: MeshChannel, tokens: Arc<dyn ServiceTokens>) -> Self {
+        let client = CatalogServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Self { client, tokens }
     }
 }
 
@@ -33,9 +32,13 @@ impl OfferSource for CatalogClient {
     async fn fetch(&self, event: EventId, version: i64) -> anyhow::Result<Option<FetchedOffer>> {
         let caller = Caller::service(&*self.tokens).await?;
         let request = StreamOfferRequest { event_id: event.to_string(), version: version.cast_unsigned() };
-        let mut client = self.client.clone();
-        let mut stream = match client.stream_offer(caller.request(request)).await {
-            Ok(response) => response.into_inner(),
+        let call = || {
+            let mut client = self.client.clone();
+            let request = caller.request(request.clone());
+            async move { client.stream_offer(request).await }
+        };
+        let mut stream = match with_retry(call).await {
+            Ok(stream) => stream,
             Err(status) if status.code() == Code::NotFound => return Ok(None),
             Err(status) => return Err(status.into()),
         };

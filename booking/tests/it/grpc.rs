@@ -50,7 +50,7 @@ impl Served {
             .add(FactApi::service(world.outbox.clone()));
         let mut running = JoinSet::new();
         running.spawn(server.serve(listener, "eventix.booking.v1.BookingService", Shutdown::new()));
-        let channel = MeshChannel::new("booking", &address).unwrap();
+        let channel = MeshChannel::new("booking", [address]).unwrap();
         let (client, facts) = (BookingServiceClient::new(channel.clone()), FactServiceClient::new(channel));
         Self { world, issuer, client, facts, _server: running }
     }

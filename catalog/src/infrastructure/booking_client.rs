@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::auth::ServiceTokens;
-use common::grpc::{Caller, MeshChannel};
+use common::grpc::{Caller, MeshChannel, with_retry};
 use common::ids::EventId;
 use common::proto::booking::v1::booking_service_client::BookingServiceClient;
 use common::proto::booking::v1::{EnsureOfferRequest, StopSellingRequest};
@@ -18,12 +18,9 @@ pub struct BookingClient {
 }
 
 impl BookingClient {
-    /// A client of the booking service at `http://host:port`.
-    ///
-    /// # Errors
-    /// The address is none.
-    pub fn new(endpoint: &str, tokens: Arc<dyn ServiceTokens>) -> anyhow::Result<Self> {
-        Ok(Self { client: BookingServiceClient::new(MeshChannel::new("booking", endpoint)?), tokens })
+    /// A client over a channel to booking.
+    pub fn new(channel: MeshChannel, tokens: Arc<dyn ServiceTokens>) -> Self {
+        Self { client: BookingServiceClient::new(channel), tokens }
     }
 }
 
@@ -32,7 +29,12 @@ impl OfferHolder for BookingClient {
     async fn ensure(&self, event: EventId, version: i64) -> anyhow::Result<()> {
         let caller = Caller::service(&*self.tokens).await?;
         let wanted = EnsureOfferRequest { event_id: event.to_string(), version: version.cast_unsigned() };
-        let held = self.client.clone().ensure_offer(caller.request(wanted)).await?.into_inner().version;
+        let call = || {
+            let mut client = self.client.clone();
+            let request = caller.request(wanted.clone());
+            async move { client.ensure_offer(request).await }
+        };
+        let held = with_retry(call).await?.version;
         anyhow::ensure!(held >= version.cast_unsigned(), "booking holds version {held}, not {version}");
         Ok(())
     }
@@ -40,7 +42,12 @@ impl OfferHolder for BookingClient {
     async fn stop(&self, event: EventId) -> anyhow::Result<()> {
         let caller = Caller::service(&*self.tokens).await?;
         let cancelled = StopSellingRequest { event_id: event.to_string() };
-        self.client.clone().stop_selling(caller.request(cancelled)).await?;
+        let call = || {
+            let mut client = self.client.clone();
+            let request = caller.request(cancelled.clone());
+            async move { client.stop_selling(request).await }
+        };
+        with_retry(call).await?;
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl World {
         servers.spawn(async move { Box::pin(catalog::serve(config, host, shutdown)).await.unwrap() });
 
         let caller = |name, role| Caller::user(&issuer.mint(name, role).unwrap(), Instant::now() + PATIENCE);
-        let channel = MeshChannel::new("catalog", &endpoint).unwrap();
+        let channel = MeshChannel::new("catalog", [endpoint]).unwrap();
         Self {
             catalog: CatalogServiceClient::new(channel.clone()),
             facts: FactServiceClient::new(channel),

@@ -9,6 +9,9 @@ use tokio::sync::Semaphore;
 
 use crate::error::{ErrorKind, status};
 
+/// Why such a call is refused; it was not begun.
+pub(crate) const OVERLOADED: &str = "OVERLOADED";
+
 /// So many calls may be under way.
 pub fn places(count: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(count))
@@ -20,7 +23,7 @@ pub async fn limit(State(places): State<Arc<Semaphore>>, request: Request, next:
         Ok(_place) => next.run(request).await,
         Err(_) => {
             let message = "too many calls at once, try again";
-            status(ErrorKind::Unavailable, "OVERLOADED", message, None, Default::default()).into_http()
+            status(ErrorKind::Unavailable, OVERLOADED, message, None, Default::default()).into_http()
         }
     }
 }

@@ -297,7 +297,7 @@ async fn import(ctx: &Context<'_>, input: ImportSeatingPlanInput) -> Result<Seat
         event: None,
     };
     let file = serde_json::to_vec(&input.plan.0).map_err(Fault::internal)?;
-    let messages = tokio_stream::iter(messages(header, file.into()));
+    let messages = futures_util::stream::iter(messages(header, file.into()));
     let answer = call!(Api::of(ctx).clients.catalog, import_seating_plan, caller, messages)?;
     Ok(present(answer.plan)?.into())
 }
@@ -306,7 +306,7 @@ async fn import(ctx: &Context<'_>, input: ImportSeatingPlanInput) -> Result<Seat
 fn messages(
     header: pb::ImportSeatingPlanHeader,
     mut file: Bytes,
-) -> impl Iterator<Item = pb::ImportSeatingPlanRequest> + Send + 'static {
+) -> impl Iterator<Item = pb::ImportSeatingPlanRequest> + Clone + Send + 'static {
     let chunks =
         std::iter::from_fn(move || (!file.is_empty()).then(|| Part::Chunk(file.split_to(CHUNK_BYTES.min(file.len())))));
     std::iter::once(Part::Header(header)).chain(chunks).map(|part| pb::ImportSeatingPlanRequest { part: Some(part) })

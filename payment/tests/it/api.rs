@@ -49,7 +49,7 @@ impl Api {
             .add(FactApi::service(world.outbox.clone()));
         let mut task = JoinSet::new();
         task.spawn(server.serve(listener, SERVICE_NAME, Shutdown::new()));
-        let channel = MeshChannel::new("payment", &address).unwrap();
+        let channel = MeshChannel::new("payment", [address]).unwrap();
         let (client, facts) = (PaymentServiceClient::new(channel.clone()), FactServiceClient::new(channel));
         Self { client, facts, issuer, _server: task }
     }

@@ -47,7 +47,7 @@ async fn the_service_answers_without_a_broker_and_stops_when_asked() {
     let mut service = JoinSet::new();
     service.spawn(payment::serve(config, host, shutdown.clone()));
 
-    let mut client = PaymentServiceClient::new(MeshChannel::new("payment", &address).unwrap());
+    let mut client = PaymentServiceClient::new(MeshChannel::new("payment", [address]).unwrap());
     let token = issuer.mint("alice", Role::Customer).unwrap();
     let caller = Caller::user(&token, Instant::now() + Duration::from_secs(20));
     let request = caller.request(GetPaymentRequest { booking_id: BookingId::new().to_string() });
