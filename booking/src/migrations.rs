@@ -5,6 +5,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 mod m20261123_120000_create_booking;
 mod m20261123_140000_add_check_in;
 mod m20261125_100000_add_refunds;
+mod m20261125_120000_add_lease_owners;
 
 /// Runs the migrations in order.
 pub struct Migrator;
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_120000_create_booking::Migration),
             Box::new(m20261123_140000_add_check_in::Migration),
             Box::new(m20261125_100000_add_refunds::Migration),
+            Box::new(m20261125_120000_add_lease_owners::Migration),
         ]
     }
 }

@@ -1,156 +1,206 @@
 //! Leases: rows that say who works on what, by the database's clock. A write under a lease names its epoch, so that a
 //! paused owner that wakes late touches nothing.
+//!
+//! Owners share each kind of lease evenly: every owner announces itself, and whoever has more than its share lets its work
+//! finish what is in hand and gives the surplus back.
+//!
+//! - `hold`: one lease and the work under it; `share`: who should have how many; `rows`: the statements
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::DbErr;
+use tokio::sync::Notify;
 
-use crate::db::{Db, placeholders};
+use crate::db::Db;
 use crate::runtime::Shutdown;
 
-/// SQL that is true while the lease named by `name` has the epoch given by `epoch` (both parameters, like `$3`).
-pub fn held_sql(name: &str, epoch: &str) -> String {
-    format!("EXISTS (SELECT 1 FROM leases WHERE name = {name} AND epoch = {epoch})")
-}
+mod hold;
+mod rows;
+mod share;
+
+use hold::Hold;
+pub use hold::Lease;
+use rows::Rows;
+pub use rows::{clean, held_sql};
+use share::share;
+
+/// How often owners look for free leases and for each other: two cheap reads.
+const POLL: Duration = Duration::from_millis(500);
 
 /// The leases one process wants and has.
 pub struct Leases {
-    db: Db,
-    owner: String,
+    rows: Rows,
     duration: Duration,
-    wanted: Vec<String>,
-    held: Mutex<HashMap<String, i64>>,
+    wanted: BTreeMap<String, Vec<String>>,
+    held: Mutex<Held>,
+    let_go: Arc<Notify>,
+}
+
+struct Held {
+    leases: HashMap<String, Arc<Hold>>,
+    renewed_at: Instant,
 }
 
 impl Leases {
-    /// Wants `names` for `owner`; [`Leases::keep`] gets and keeps them.
-    pub fn new(db: Db, owner: String, duration: Duration, mut wanted: Vec<String>) -> Self {
-        // One order for all processes, so that taking several in one transaction cannot deadlock.
-        wanted.sort();
-        Self { db, owner, duration, wanted, held: Mutex::default() }
+    /// Wants a fair share of `names` for `owner`; [`Leases::keep`] gets and keeps it. Names that are alike up to their last
+    /// colon are of one kind, and each kind is shared for itself.
+    pub fn new(db: Db, owner: String, duration: Duration, names: Vec<String>) -> Self {
+        let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in names {
+            let kind = name.rsplit_once(':').map_or(name.as_str(), |(kind, _)| kind).to_owned();
+            wanted.entry(kind).or_default().push(name);
+        }
+        let held = Mutex::new(Held { leases: HashMap::new(), renewed_at: Instant::now() });
+        Self { rows: Rows::new(db, owner, duration), duration, wanted, held, let_go: Arc::default() }
     }
 
-    /// The epoch under which a lease is held now, as far as we know.
-    pub fn epoch(&self, name: &str) -> Option<i64> {
-        self.held().get(name).copied()
+    /// A lease to work under, while it is held as far as we know.
+    pub fn get(&self, name: &str) -> Option<Lease> {
+        let held = self.held();
+        // A process that was paused knows before it has asked.
+        if held.renewed_at.elapsed() > self.duration {
+            return None;
+        }
+        let hold = held.leases.get(name).filter(|hold| !hold.has_ended())?;
+        Some(Lease::new(hold.clone(), self.let_go.clone()))
     }
 
-    /// Forgets a lease that a guarded write found gone.
-    pub fn lost(&self, name: &str) {
-        self.held().remove(name);
+    /// Forgets a lease under which a guarded write touched nothing.
+    pub fn lost(&self, lease: &Lease) {
+        lease.hold().lose();
+        let mut held = self.held();
+        if held.leases.get(lease.name()).is_some_and(|hold| hold.epoch() == lease.epoch()) {
+            held.leases.remove(lease.name());
+        }
     }
 
-    /// Gets and keeps the leases until shutdown, then gives them back.
+    /// Gets and keeps a fair share until shutdown, then gives everything back.
     pub async fn keep(&self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let mut renewed_at: Option<Instant> = None;
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.round().await {
-                tracing::warn!(%error, "leases could not be renewed");
-                self.held().clear();
+            let due = renewed_at.is_none_or(|at| at.elapsed() >= self.duration / 4);
+            match if due { self.round().await } else { self.even_out().await } {
+                Ok(()) if due => renewed_at = Some(Instant::now()),
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "leases could not be looked after");
+                    self.forget_expired();
+                }
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(self.duration / 4) => {}
+                () = self.let_go.notified() => {}
+                () = tokio::time::sleep(POLL.min(self.duration / 4)) => {}
             }
         }
-        if let Err(error) = self.give_back().await {
+        if let Err(error) = self.leave().await {
             tracing::warn!(%error, "leases could not be given back: they end by themselves");
         }
         Ok(())
     }
 
-    /// Renews what is held and takes what is free.
+    /// Renews what is held, gives back what is too much and takes what is free.
     pub async fn round(&self) -> Result<(), DbErr> {
         self.renew().await?;
-        self.take_free().await
+        self.even_out().await
     }
 
     async fn renew(&self) -> Result<(), DbErr> {
-        let held = self.held().clone();
-        if held.is_empty() {
-            return Ok(());
+        let asked_at = Instant::now();
+        self.rows.announce(self.wanted.keys().map(String::as_str)).await?;
+        let names: Vec<String> = self.held().leases.keys().cloned().collect();
+        let kept = self.rows.renew(&names).await?;
+
+        let mut held = self.held();
+        held.renewed_at = asked_at;
+        for (_, lost) in held.leases.extract_if(|name, hold| kept.get(name) != Some(&hold.epoch())) {
+            lost.lose();
         }
-        let now = self.db.now_sql();
-        let sql = format!(
-            "UPDATE leases SET expires_at = {now} + $1 WHERE name IN (SELECT name FROM leases
-                WHERE owner = $2 AND expires_at > {now} AND name IN ({}) ORDER BY name{})
-             RETURNING name, epoch",
-            placeholders(held.len(), 3),
-            self.db.for_update()
-        );
-        let mut values = vec![self.micros().into(), self.owner.clone().into()];
-        values.extend(held.keys().map(|name| name.clone().into()));
-        let mut kept = HashMap::new();
-        for row in self.db.query(self.db.writer(), sql, values).await? {
-            kept.insert(row.try_get::<String>("", "name")?, row.try_get::<i64>("", "epoch")?);
-        }
-        kept.retain(|name, epoch| held.get(name) == Some(epoch));
-        *self.held() = kept;
         Ok(())
     }
 
-    async fn take_free(&self) -> Result<(), DbErr> {
-        let missing: Vec<String> = self.wanted.iter().filter(|name| self.epoch(name).is_none()).cloned().collect();
-        // Asked before: an upsert that loses would lock the rows of others all the same.
-        let others = if missing.is_empty() { HashSet::new() } else { self.held_by_others(&missing).await? };
-        let free: Vec<&String> = missing.iter().filter(|name| !others.contains(*name)).collect();
-        if free.is_empty() {
-            return Ok(());
+    /// When the database cannot be asked for as long as leases last, they are others' by now.
+    fn forget_expired(&self) {
+        let mut held = self.held();
+        if held.renewed_at.elapsed() > self.duration {
+            held.leases.drain().for_each(|(_, hold)| hold.lose());
         }
-        let transaction = self.db.begin().await?;
-        let mut taken = HashMap::new();
-        for name in free {
-            if let Some(epoch) = self.take(&transaction, name).await? {
-                taken.insert(name.clone(), epoch);
+    }
+
+    /// Moves towards the fair share of every kind.
+    async fn even_out(&self) -> Result<(), DbErr> {
+        let owners = self.rows.owners().await?;
+        let mut wished = Vec::new();
+        for (number, (kind, names)) in self.wanted.iter().enumerate() {
+            let owners = owners.get(kind).map_or(&[][..], Vec::as_slice);
+            let share = share(names.len(), owners, self.rows.owner(), number);
+            let mine = self.ask_back_all_but(share.count, names);
+            if mine < share.count {
+                let (last, first) = names.split_at(share.first);
+                wished.push((share.count - mine, first.iter().chain(last)));
             }
         }
-        transaction.commit().await?;
-        self.held().extend(taken);
+        self.release_what_was_let_go().await?;
+        if wished.is_empty() { Ok(()) } else { self.take(wished).await }
+    }
+
+    /// Asks work to let go of what is held beyond `count`; returns how many stay.
+    fn ask_back_all_but(&self, count: usize, names: &[String]) -> usize {
+        let held = self.held();
+        let mine = names.iter().filter_map(|name| held.leases.get(name)).filter(|hold| !hold.has_ended());
+        let mine: Vec<&Arc<Hold>> = mine.collect();
+        mine.iter().skip(count).for_each(|surplus| surplus.ask_back());
+        mine.len().min(count)
+    }
+
+    async fn release_what_was_let_go(&self) -> Result<(), DbErr> {
+        let mut released = BTreeSet::new();
+        self.held().leases.retain(|name, hold| {
+            let stays = !hold.can_be_released();
+            if !stays {
+                released.insert((name.clone(), hold.epoch()));
+            }
+            stays
+        });
+        if released.is_empty() { Ok(()) } else { self.rows.release(&released).await }
+    }
+
+    /// Takes as many as wished, of those that are free, in the order wished.
+    async fn take<'a>(&self, wished: Vec<(usize, impl Iterator<Item = &'a String>)>) -> Result<(), DbErr> {
+        let others = self.rows.held_by_others().await?;
+        let chosen: BTreeSet<String> = {
+            let held = self.held();
+            let free = |name: &&String| !others.contains(*name) && !held.leases.contains_key(*name);
+            wished.into_iter().flat_map(|(count, names)| names.filter(free).take(count).cloned()).collect()
+        };
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let taken = self.rows.take(&chosen).await?;
+        let holds = taken.into_iter().map(|(name, epoch)| (name.clone(), Hold::new(name, epoch)));
+        self.held().leases.extend(holds);
         Ok(())
     }
 
-    async fn held_by_others(&self, names: &[String]) -> Result<HashSet<String>, DbErr> {
-        let sql = format!(
-            "SELECT name FROM leases WHERE owner <> $1 AND expires_at > {} AND name IN ({})",
-            self.db.now_sql(),
-            placeholders(names.len(), 2)
-        );
-        let mut values: Vec<Value> = vec![self.owner.clone().into()];
-        values.extend(names.iter().map(|name| name.clone().into()));
-        self.db.query(self.db.reader(), sql, values).await?.iter().map(|row| row.try_get("", "name")).collect()
-    }
-
-    /// Takes a lease that is free, over, or ours from before a restart; each taking has a new epoch.
-    async fn take(&self, transaction: &impl ConnectionTrait, name: &str) -> Result<Option<i64>, DbErr> {
-        let now = self.db.now_sql();
-        let sql = format!(
-            "INSERT INTO leases (name, owner, epoch, expires_at) VALUES ($1, $2, 1, {now} + $3)
-             ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, epoch = leases.epoch + 1, expires_at = excluded.expires_at
-             WHERE leases.expires_at <= {now} OR leases.owner = excluded.owner
-             RETURNING epoch"
-        );
-        let values = [name.into(), self.owner.clone().into(), self.micros().into()];
-        let rows = self.db.query(transaction, sql, values).await?;
-        rows.first().map(|row| row.try_get("", "epoch")).transpose()
-    }
-
-    async fn give_back(&self) -> Result<(), DbErr> {
-        let mut held: Vec<(String, i64)> = std::mem::take(&mut *self.held()).into_iter().collect();
-        held.sort();
-        let transaction = self.db.begin().await?;
-        for (name, epoch) in held {
-            let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND epoch = $2";
-            self.db.execute(&transaction, sql, [name.into(), epoch.into()]).await?;
+    /// Wants nothing any more, and gives everything back as soon as the work under it has ended.
+    async fn leave(&self) -> Result<(), DbErr> {
+        self.held().leases.values().for_each(|hold| hold.ask_back());
+        self.rows.retire().await?;
+        loop {
+            self.release_what_was_let_go().await?;
+            if self.held().leases.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.let_go.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
         }
-        transaction.commit().await
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().expect("no holder of this lock panics")
-    }
-
-    fn micros(&self) -> i64 {
-        i64::try_from(self.duration.as_micros()).unwrap_or(i64::MAX)
     }
 }

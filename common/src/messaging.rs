@@ -9,7 +9,7 @@ use crate::bus::{Bus, BusError};
 use crate::db::Db;
 use crate::error::chain;
 use crate::inbox::{self, Consumer, ConsumerParts, ConsumerSettings, FactHandler, FactSource};
-use crate::lease::Leases;
+use crate::lease::{self, Leases};
 use crate::outbox::{self, Outbox, Relay};
 use crate::runtime::{Shutdown, Tasks};
 use crate::tables::PARTITIONS;
@@ -166,5 +166,6 @@ async fn tidy(db: &Db, outbox: &Outbox, service: &'static str) -> Result<(), sea
     requests::forget_old(db).await?;
     outbox.clean().await?;
     inbox::clean(db).await?;
+    lease::clean(db).await?;
     Ok(())
 }

@@ -132,6 +132,21 @@ pub async fn create_shared(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     run(manager, SHARED).await
 }
 
+const LEASE_OWNERS: &[&str] = &[
+    // Who wants a share of each kind of lease, and is there until when by the database's clock.
+    "CREATE TABLE lease_owners (
+        kind text NOT NULL,
+        owner text NOT NULL,
+        expires_at bigint NOT NULL,
+        PRIMARY KEY (kind, owner)
+    )",
+];
+
+/// Creates what the fair sharing of leases needs; a migration of each service.
+pub async fn add_lease_owners(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    run(manager, LEASE_OWNERS).await
+}
+
 /// Runs statements that both databases understand; `{identity}` is their auto-increment primary key.
 pub async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let connection = manager.get_connection();

@@ -24,7 +24,11 @@ pub struct Config {
     /// The same for a request whose body is over `limits.body_bytes`, which only an import may be. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub import_timeout: Duration,
-    /// How long requests under way may take after the stop signal. Default 10 s.
+    /// How long requests are still answered after the stop signal, while readiness is red, so that load balancers send
+    /// new ones elsewhere before any is refused. Default none.
+    #[serde(with = "humantime_serde")]
+    pub drain_delay: Duration,
+    /// How long requests under way may take after that. Default 10 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
     /// Secret that signs cursors, the same on every replica; empty takes a public one, good enough for development.
@@ -72,6 +76,7 @@ impl Default for Config {
             payment: Peer::on_loopback(50053),
             request_timeout: Duration::from_secs(10),
             import_timeout: Duration::from_secs(60),
+            drain_delay: Duration::ZERO,
             drain: Duration::from_secs(10),
             cursor_key: Secret::default(),
             plan_cache_bytes: 64 * 1024 * 1024,

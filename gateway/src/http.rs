@@ -14,14 +14,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{from_fn, map_response, map_response_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt;
 use common::auth::Identity;
 use common::dev_issuer::DevIssuer;
-use common::runtime::Shutdown;
-use http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use common::runtime::{Shutdown, long_after};
+use http::header::{CACHE_CONTROL, CONNECTION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tower_http::cors::CorsLayer;
@@ -41,6 +41,7 @@ pub struct App {
     api: Arc<Api>,
     schema: Schema,
     readiness: Arc<Readiness>,
+    shutdown: Shutdown,
     dev: Option<Arc<DevIssuer>>,
 }
 
@@ -59,13 +60,14 @@ impl App {
             tracing::warn!("cursor_key is not set: cursors are signed with a public key");
         }
         let clients = Clients::new(&config)?;
-        let readiness = Arc::new(Readiness::new(&clients, identity.verifier.clone(), shutdown));
+        let readiness = Arc::new(Readiness::new(&clients, identity.verifier.clone(), shutdown.clone()));
         let api = Arc::new(Api {
             clients,
             cursors: Cursors::new(config.cursor_key.expose()),
             plans: Plans::new(config.plan_cache_bytes),
         });
-        Ok(Arc::new(Self { schema: schema::build(dev.is_some()), config, identity, api, readiness, dev }))
+        let schema = schema::build(dev.is_some());
+        Ok(Arc::new(Self { config, identity, api, schema, readiness, shutdown, dev }))
     }
 
     /// What the gateway needs in order to work.
@@ -79,18 +81,28 @@ impl App {
     }
 }
 
-/// Serves until `shutdown`, then lets requests under way finish.
+/// Serves until `shutdown`, and then on for a while, not ready and closing connections, so that load balancers notice
+/// before anybody is refused. In the end requests under way finish.
 ///
 /// # Errors
 /// The listener breaks.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let (drain_delay, drain) = (app.config.drain_delay, app.config.drain);
     let listener = listener.tap_io(|stream| {
         // Without it the last packet of an answer may wait for the client's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
     });
-    axum::serve(listener, router(app)?).with_graceful_shutdown(shutdown.cancelled_owned()).await.context("HTTP server")
+    let signal = shutdown.clone();
+    let stop = async move { long_after(&signal, drain_delay).await };
+    tokio::select! {
+        served = axum::serve(listener, router(app)?).with_graceful_shutdown(stop) => served.context("HTTP server"),
+        () = long_after(&shutdown, drain_delay + drain) => {
+            tracing::warn!("requests that did not end within {drain:?} are cut off");
+            Ok(())
+        }
+    }
 }
 
 fn router(app: Arc<App>) -> anyhow::Result<Router> {
@@ -108,11 +120,20 @@ fn router(app: Arc<App>) -> anyhow::Result<Router> {
             .layer(CorsLayer::permissive());
     }
     // Outermost last: security headers stand on every answer, also on one made of a caught panic.
-    Ok(router.layer(from_fn(observe::request)).layer(map_response(secure)).with_state(app))
+    let closing = map_response_with_state(app.clone(), close_when_draining);
+    Ok(router.layer(from_fn(observe::request)).layer(closing).layer(map_response(secure)).with_state(app))
 }
 
 async fn metrics(State(_): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
     ([(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], common::telemetry::metrics_text())
+}
+
+/// Sends keep-alive clients to another replica.
+async fn close_when_draining(State(app): State<Arc<App>>, mut response: Response) -> Response {
+    if app.shutdown.is_cancelled() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Headers that no answer should go without.

@@ -16,6 +16,7 @@ pub mod schema;
 pub mod viewer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::dev_issuer::DevIssuer;
 use common::runtime::{Host, Shutdown, Tasks};
@@ -23,6 +24,9 @@ use common::settings::Settings;
 
 pub use config::Config;
 pub use schema::sdl;
+
+/// Time beyond the drain for the server to end by itself.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// Serves GraphQL until `shutdown`, then lets requests under way finish.
 ///
@@ -33,12 +37,12 @@ pub use schema::sdl;
 /// Settings that cannot be, or the listener breaks.
 pub async fn serve(config: Config, host: Host, dev: Option<Arc<DevIssuer>>, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let drain = config.drain;
+    let patience = config.drain_delay + config.drain + DRAIN_SLACK;
     let Host { listener, identity, health, clock: _, instance: _ } = host;
     let app = http::App::new(config, identity, dev, shutdown.clone())?;
     health.serving(app.readiness());
 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("http", http::serve(listener, app, shutdown));
-    tasks.run(drain).await
+    tasks.run(patience).await
 }

@@ -3,6 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m20261123_120000_create_payments;
+mod m20261125_120000_add_lease_owners;
 
 /// Brings the payment database up to date.
 pub struct Migrator;
@@ -10,6 +11,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_120000_create_payments::Migration)]
+        vec![
+            Box::new(m20261123_120000_create_payments::Migration),
+            Box::new(m20261125_120000_add_lease_owners::Migration),
+        ]
     }
 }

@@ -83,8 +83,9 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, name: &'static str, shutdown: Shutdown) -> anyhow::Result<()> {
         let service = self.service;
         let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status(name, serving(&self.verifier)).await;
-        let stop = tell_health(self.verifier.clone(), health, name, shutdown.clone());
+        let first = serving(&self.verifier);
+        health.set_service_status(name, first).await;
+        let stop = tell_health(self.verifier.clone(), (health, name, first), shutdown.clone());
         let reflection = self.reflects.then(reflection).transpose()?;
         let mut routes = Routes::from(self.guarded()).add_service(health_service);
         if let Some(reflection) = reflection {
@@ -128,13 +129,17 @@ fn serving(verifier: &Verifier) -> ServingStatus {
 
 /// Tells health how the service is until the stop signal, and then that nobody new should come while calls under way
 /// finish.
-async fn tell_health(verifier: Arc<Verifier>, mut health: HealthReporter, name: &str, shutdown: Shutdown) {
-    let mut told = None;
+async fn tell_health(
+    verifier: Arc<Verifier>,
+    (mut health, name, mut told): (HealthReporter, &str, ServingStatus),
+    shutdown: Shutdown,
+) {
     while tokio::time::timeout(READINESS_LOOK, shutdown.cancelled()).await.is_err() {
         let status = serving(&verifier);
         // Watchers are told of each word, also of one they know.
-        if told.replace(status) != Some(status) {
+        if status != told {
             health.set_service_status(name, status).await;
+            told = status;
         }
     }
     for name in ["", name] {

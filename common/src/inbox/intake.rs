@@ -13,7 +13,7 @@ use crate::error::chain;
 use crate::fact::Fact;
 use crate::failpoint::{self, Step};
 use crate::ids::FactId;
-use crate::lease::held_sql;
+use crate::lease::{Lease, held_sql};
 use crate::telemetry::{self, Carrier};
 
 /// A record, wherever it came from.
@@ -38,8 +38,7 @@ pub(super) enum Place<'a> {
 /// Where a reader of the log stands.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    pub lease: &'a str,
-    pub epoch: i64,
+    pub lease: &'a Lease,
     pub partition: i32,
     /// The stored position: the first offset that has not been taken.
     pub next: i64,
@@ -251,8 +250,8 @@ impl Consumer {
             self.topic.into(),
             reader.partition.into(),
             reader.next.into(),
-            reader.lease.into(),
-            reader.epoch.into(),
+            reader.lease.name().into(),
+            reader.lease.epoch().into(),
         ];
         Ok(self.db.execute(transaction, sql, values).await? == 1)
     }

@@ -12,7 +12,7 @@ use crate::bus::{BusError, Incoming, PartitionLog};
 use crate::error::chain;
 use crate::fact::Fact;
 use crate::ids::FactId;
-use crate::lease::held_sql;
+use crate::lease::{Lease, held_sql};
 use crate::runtime::Shutdown;
 use crate::tables::PARTITIONS;
 use crate::telemetry::{self, Carrier};
@@ -55,32 +55,31 @@ impl Trouble {
 }
 
 impl Consumer {
-    /// Reads one partition until shutdown.
+    /// Reads one partition until shutdown, and finishes the record in hand.
     pub async fn run_partition(self: Arc<Self>, partition: i32, shutdown: Shutdown) -> anyhow::Result<()> {
-        tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            never = async {
-                let lease = lease_name(self.topic, partition);
-                let mut trouble = Trouble::NONE;
-                loop {
-                    self.turn(partition, &lease, &mut trouble).await;
-                }
-            } => never,
+        let name = lease_name(self.topic, partition);
+        let mut trouble = Trouble::NONE;
+        while !shutdown.is_cancelled() {
+            let pause = match self.leases.get(&name) {
+                Some(lease) => self.turn(partition, &lease, &mut trouble).await,
+                None => LEASE_PAUSE,
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
         }
+        Ok(())
     }
 
-    /// One session, or a pause when there is no lease.
-    async fn turn(&self, partition: i32, lease: &str, trouble: &mut Trouble) {
-        let Some(epoch) = self.leases.epoch(lease) else {
-            tokio::time::sleep(LEASE_PAUSE).await;
-            return;
-        };
+    /// One session, for as long as the lease lasts; returns how long to pause after it.
+    async fn turn(&self, partition: i32, lease: &Lease, trouble: &mut Trouble) -> Duration {
         let began = Instant::now();
-        let outcome = self.session(partition, lease, epoch).await;
+        let outcome = self.session(partition, lease).await;
         if outcome.is_ok() || began.elapsed() > TELL_EVERY {
             *trouble = Trouble::NONE;
         }
-        let Err(error) = outcome else { return };
+        let Err(error) = outcome else { return Duration::ZERO };
         if trouble.tells() {
             tracing::warn!(topic = self.topic, partition, error = %chain(&error), "reading failed, trying again");
         }
@@ -89,21 +88,25 @@ impl Consumer {
         {
             tracing::warn!(topic = self.topic, error = %chain(&error), "the topic is not there");
         }
-        tokio::time::sleep(trouble.pause).await;
-        trouble.pause = (trouble.pause * 2).min(PAUSE_MAX);
+        let pause = trouble.pause;
+        trouble.pause = (pause * 2).min(PAUSE_MAX);
+        pause
     }
 
-    /// Reads on a fresh connection for as long as the lease lasts.
-    async fn session(&self, partition: i32, lease: &str, epoch: i64) -> Result<(), SessionError> {
-        let log = self.bus.open(self.topic, partition).await?;
-        let Some(next) = self.position(&log, partition, lease, epoch).await? else {
+    /// Reads on a fresh connection for as long as the lease lasts. Waiting for the broker ends with the lease, the record in
+    /// hand is finished.
+    async fn session(&self, partition: i32, lease: &Lease) -> Result<(), SessionError> {
+        let Some(opened) = while_held(lease, self.open(partition, lease)).await else { return Ok(()) };
+        let Some((log, next)) = opened? else {
             self.leases.lost(lease);
             return Ok(());
         };
-        let mut reader = Reader { lease, epoch, partition, next };
-        while self.leases.epoch(lease) == Some(epoch) {
-            let records = log.fetch(reader.next, self.settings.fetch_wait).await?;
-            for record in &records {
+        let mut reader = Reader { lease, partition, next };
+        while let Some(records) = while_held(lease, log.fetch(reader.next, self.settings.fetch_wait)).await {
+            for record in &records? {
+                if lease.has_ended() {
+                    return Ok(());
+                }
                 if self.take_patiently(record, reader).await? == Taken::LeaseLost {
                     self.leases.lost(lease);
                     return Ok(());
@@ -119,6 +122,7 @@ impl Consumer {
 
     /// Takes a record, trying again while its handler fails; after a while it is the record's fault.
     async fn take_patiently(&self, record: &Incoming, reader: Reader<'_>) -> Result<Taken, DbErr> {
+        let Reader { lease, partition, .. } = reader;
         let received = Received::from_log(record, reader);
         let started = Instant::now();
         let mut pause = PAUSE_MIN;
@@ -131,24 +135,23 @@ impl Consumer {
                 let fact = Fact::decode(&record.value, Carrier::new()).ok();
                 return self.dead_letter(&received, fact.as_ref(), &chain(&error)).await;
             }
-            if self.leases.epoch(reader.lease) != Some(reader.epoch) {
-                return Ok(Taken::LeaseLost);
-            }
-            let partition = reader.partition;
             tracing::warn!(topic = self.topic, partition, offset = record.offset, error = %chain(&error), "fact not taken yet");
-            tokio::time::sleep(pause).await;
+            if while_held(lease, tokio::time::sleep(pause)).await.is_none() {
+                return Err(error);
+            }
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
+    /// The log and where to go on in it; `None` when the lease is another's.
+    async fn open(&self, partition: i32, lease: &Lease) -> Result<Option<(PartitionLog, i64)>, SessionError> {
+        let log = self.bus.open(self.topic, partition).await?;
+        let next = self.position(&log, partition, lease).await?;
+        Ok(next.map(|next| (log, next)))
+    }
+
     /// Where to go on, after checking that the log still holds what we left there; `None` when the lease is another's.
-    async fn position(
-        &self,
-        log: &PartitionLog,
-        partition: i32,
-        lease: &str,
-        epoch: i64,
-    ) -> Result<Option<i64>, SessionError> {
+    async fn position(&self, log: &PartitionLog, partition: i32, lease: &Lease) -> Result<Option<i64>, SessionError> {
         let (next, last) = self.stored_position(partition).await?;
         let (earliest, latest) = log.range().await?;
         let in_range = (earliest..=latest).contains(&next);
@@ -176,8 +179,8 @@ impl Consumer {
             self.topic.into(),
             partition.into(),
             next.into(),
-            lease.into(),
-            epoch.into(),
+            lease.name().into(),
+            lease.epoch().into(),
         ];
         if self.db.execute(self.db.writer(), sql, values).await? == 0 {
             return Ok(None);
@@ -214,5 +217,14 @@ impl Consumer {
         let rows = self.db.query(self.db.writer(), sql, key).await?;
         let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("consumer offset".into()))?;
         Ok((row.try_get("", "next_offset")?, row.try_get("", "last_fact_id")?))
+    }
+}
+
+/// Does something that can be dropped at any time; `None` when the lease ended before.
+async fn while_held<T>(lease: &Lease, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = lease.ended() => None,
+        done = work => Some(done),
     }
 }

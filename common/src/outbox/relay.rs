@@ -13,8 +13,8 @@ use crate::bus::{Bus, BusError, Outgoing, Producer};
 use crate::db::placeholders;
 use crate::error::chain;
 use crate::failpoint::{self, Step};
-use crate::lease::{Leases, held_sql};
-use crate::runtime::Shutdown;
+use crate::lease::{Lease, Leases, held_sql};
+use crate::runtime::{Shutdown, long_after};
 use crate::tables::PARTITIONS;
 use crate::telemetry;
 
@@ -26,6 +26,8 @@ const REQUEST_BYTES_MAX: usize = 512 * 1024;
 const POLL: Duration = Duration::from_millis(250);
 /// Pause after a failure; a partition that failed does not hold up the others.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long a batch under way may take after the stop signal: a broker that does not answer is not waited for.
+const FINISH: Duration = Duration::from_secs(2);
 /// Rows stay as long as the topic keeps its records.
 const RETENTION: chrono::Duration = chrono::Duration::days(7);
 
@@ -52,23 +54,26 @@ impl Relay {
         Self { outbox, bus: bus.clone(), producer, leases }
     }
 
-    /// Publishes until shutdown. Stopping between the broker's acknowledgement and the mark publishes a fact twice, which
-    /// consumers do not mind.
+    /// Publishes until shutdown, and finishes the batch under way. Stopping between the broker's acknowledgement and the
+    /// mark publishes a fact twice, which consumers do not mind.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let mut resting = Resting::new();
-        tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            never = async {
-                loop {
-                    self.turn(&mut resting).await;
-                }
-            } => never,
+        while !shutdown.is_cancelled() {
+            let round = tokio::select! {
+                round = self.round(&mut resting) => round,
+                () = long_after(&shutdown, FINISH) => break,
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = self.rest_after(round) => {}
+            }
         }
+        Ok(())
     }
 
-    /// One round, and a pause when nothing was left to do.
-    async fn turn(&self, resting: &mut Resting) {
-        match self.round(resting).await {
+    /// A pause when nothing was left to do.
+    async fn rest_after(&self, round: Result<usize, DbErr>) {
+        match round {
             Ok(0) => {
                 tokio::select! {
                     () = self.outbox.wake.notified() => {}
@@ -86,19 +91,19 @@ impl Relay {
     /// Publishes what there is, up to a batch; returns how many.
     async fn round(&self, resting: &mut Resting) -> Result<usize, DbErr> {
         resting.retain(|_, until| *until > Instant::now());
-        let mine = |p: i32| Some((p, self.leases.epoch(&lease_name(p))?));
-        let epochs: BTreeMap<i32, i64> =
+        let mine = |p: i32| Some((p, self.leases.get(&lease_name(p))?));
+        let leases: BTreeMap<i32, Lease> =
             (0..PARTITIONS).filter(|p| !resting.contains_key(p)).filter_map(mine).collect();
-        if epochs.is_empty() {
+        if leases.is_empty() {
             return Ok(0);
         }
         let mut shards: BTreeMap<i32, Vec<OutboxRow>> = BTreeMap::new();
-        for row in self.unpublished(&epochs).await? {
+        for row in self.unpublished(&leases).await? {
             shards.entry(row.partition).or_default().push(row);
         }
         let publishing = shards.into_iter().map(|(partition, rows)| {
-            let epoch = epochs[&partition];
-            async move { (partition, self.publish(partition, epoch, &rows).await) }
+            let lease = &leases[&partition];
+            async move { (partition, self.publish(partition, lease, &rows).await) }
         });
         let mut published = 0;
         for (partition, outcome) in join_all(publishing).await {
@@ -124,14 +129,14 @@ impl Relay {
         }
     }
 
-    async fn unpublished(&self, epochs: &BTreeMap<i32, i64>) -> Result<Vec<OutboxRow>, DbErr> {
+    async fn unpublished(&self, leases: &BTreeMap<i32, Lease>) -> Result<Vec<OutboxRow>, DbErr> {
         let db = &self.outbox.db;
         let sql = format!(
             "SELECT position, id, aggregate_id, sequence, log_partition, kind, value, carrier, occurred_at FROM outbox
              WHERE published_at IS NULL AND log_partition IN ({}) ORDER BY position LIMIT {BATCH}",
-            placeholders(epochs.len(), 1)
+            placeholders(leases.len(), 1)
         );
-        let values = epochs.keys().map(|p| (*p).into()).collect::<Vec<Value>>();
+        let values = leases.keys().map(|p| (*p).into()).collect::<Vec<Value>>();
         db.query(db.reader(), sql, values).await?.iter().map(OutboxRow::read).collect()
     }
 
@@ -139,21 +144,23 @@ impl Relay {
     ///
     /// Positions of one aggregate grow with its sequences, because both are given under its row lock; a fact told once
     /// more keeps its old position.
-    async fn publish(&self, partition: i32, epoch: i64, rows: &[OutboxRow]) -> Result<usize, PublishError> {
+    async fn publish(&self, partition: i32, lease: &Lease, rows: &[OutboxRow]) -> Result<usize, PublishError> {
         for request in requests(rows) {
+            if lease.has_ended() {
+                break;
+            }
             let kinds = request.iter().map(|row| row.kind.as_str());
             let kept = request.iter().filter(|row| !failpoint::loses(Step::Publish, &row.kind));
             let records = kept.map(|row| self.record(row)).collect();
             failpoint::around(Step::Publish, kinds.clone(), self.producer.produce(partition, records)).await?;
-            if failpoint::around(Step::MarkPublished, kinds, self.mark(partition, epoch, request)).await? == 0 {
-                self.leases.lost(&lease_name(partition));
-                break;
+            if failpoint::around(Step::MarkPublished, kinds, self.mark(lease, request)).await? == 0 {
+                self.leases.lost(lease);
             }
         }
         Ok(rows.len())
     }
 
-    async fn mark(&self, partition: i32, epoch: i64, rows: &[OutboxRow]) -> Result<u64, DbErr> {
+    async fn mark(&self, lease: &Lease, rows: &[OutboxRow]) -> Result<u64, DbErr> {
         let db = &self.outbox.db;
         let sql = format!(
             "UPDATE outbox SET published_at = {} WHERE {} AND position IN ({})",
@@ -161,7 +168,7 @@ impl Relay {
             held_sql("$1", "$2"),
             placeholders(rows.len(), 3)
         );
-        let mut values: Vec<Value> = vec![lease_name(partition).into(), epoch.into()];
+        let mut values: Vec<Value> = vec![lease.name().into(), lease.epoch().into()];
         values.extend(rows.iter().map(|row| row.position.into()));
         db.execute(db.writer(), sql, values).await
     }

@@ -49,6 +49,7 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
 pub async fn create_tables(db: &Db) {
     let manager = SchemaManager::new(db.writer());
     tables::create_shared(&manager).await.unwrap();
+    tables::add_lease_owners(&manager).await.unwrap();
     let effects = "CREATE TABLE effects (position {identity}, fact_id uuid NOT NULL, aggregate_id uuid NOT NULL,
         sequence bigint NOT NULL, trace_id text NOT NULL)";
     tables::run(&manager, &[effects]).await.unwrap();

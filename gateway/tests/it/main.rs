@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
 
 mod auth;
+mod drain;
 mod embedded;
 mod fakes;
 mod http_rules;

@@ -103,6 +103,11 @@ impl World {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 
+    /// Asks the gateway to stop, and does not wait.
+    pub fn begin_to_stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Stops the gateway and waits for it and the services to end.
     pub async fn end(mut self) {
         self.stop.cancel();
