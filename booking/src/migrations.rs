@@ -1,11 +1,11 @@
 //! Booking's tables, forward only. Columns that end in `_at` or `_until` are microseconds since 1970, UTC.
 
+use common::tables::AddLeaseOwners;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_booking;
 mod m20261123_140000_add_check_in;
 mod m20261125_100000_add_refunds;
-mod m20261125_120000_add_lease_owners;
 
 /// Runs the migrations in order.
 pub struct Migrator;
@@ -16,7 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_120000_create_booking::Migration),
             Box::new(m20261123_140000_add_check_in::Migration),
             Box::new(m20261125_100000_add_refunds::Migration),
-            Box::new(m20261125_120000_add_lease_owners::Migration),
+            Box::new(AddLeaseOwners),
         ]
     }
 }

@@ -1,11 +1,11 @@
 //! Catalog's schema, forward only.
 
+use common::tables::AddLeaseOwners;
 use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_shared;
 mod m20261123_120100_create_venues_and_plans;
 mod m20261123_120200_create_events;
-mod m20261125_120000_add_lease_owners;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -16,7 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_120000_create_shared::Migration),
             Box::new(m20261123_120100_create_venues_and_plans::Migration),
             Box::new(m20261123_120200_create_events::Migration),
-            Box::new(m20261125_120000_add_lease_owners::Migration),
+            Box::new(AddLeaseOwners),
         ]
     }
 }

@@ -1,8 +1,9 @@
 //! The tables every service has: messages out and in, leases, history, remembered requests.
 //! Columns that end in `_at` are microseconds since 1970, UTC.
 
+use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
-use sea_orm_migration::SchemaManager;
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
 /// Partitions of every topic, and so of every outbox.
 pub const PARTITIONS: i32 = 12;
@@ -142,9 +143,21 @@ const LEASE_OWNERS: &[&str] = &[
     )",
 ];
 
-/// Creates what the fair sharing of leases needs; a migration of each service.
-pub async fn add_lease_owners(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    run(manager, LEASE_OWNERS).await
+/// A migration of every service: who wants a share of the leases. Processes of the version before know nothing of it and
+/// keep what they hold until they stop.
+pub struct AddLeaseOwners;
+
+impl MigrationName for AddLeaseOwners {
+    fn name(&self) -> &str {
+        "m20261125_120000_add_lease_owners"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for AddLeaseOwners {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, LEASE_OWNERS).await
+    }
 }
 
 /// Runs statements that both databases understand; `{identity}` is their auto-increment primary key.

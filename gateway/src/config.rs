@@ -25,9 +25,9 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub import_timeout: Duration,
     /// How long requests are still answered after the stop signal, while readiness is red, so that load balancers send
-    /// new ones elsewhere before any is refused. Default none.
+    /// new ones elsewhere before any is refused. Default 3 s in production, none in development.
     #[serde(with = "humantime_serde")]
-    pub drain_delay: Duration,
+    pub drain_delay: Option<Duration>,
     /// How long requests under way may take after that. Default 10 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -76,7 +76,7 @@ impl Default for Config {
             payment: Peer::on_loopback(50053),
             request_timeout: Duration::from_secs(10),
             import_timeout: Duration::from_secs(60),
-            drain_delay: Duration::ZERO,
+            drain_delay: None,
             drain: Duration::from_secs(10),
             cursor_key: Secret::default(),
             plan_cache_bytes: 64 * 1024 * 1024,
@@ -100,6 +100,15 @@ impl Default for Limits {
             selections: 2_000,
             complexity: 100_000,
         }
+    }
+}
+
+/// How long load balancers take to notice a red readiness, as they are set up by default.
+const DRAIN_DELAY: Duration = Duration::from_secs(3);
+
+impl Config {
+    pub(crate) fn drain_delay(&self) -> Duration {
+        self.drain_delay.unwrap_or(if self.process.is_production() { DRAIN_DELAY } else { Duration::ZERO })
     }
 }
 

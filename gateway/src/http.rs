@@ -87,7 +87,7 @@ impl App {
 /// # Errors
 /// The listener breaks.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) -> anyhow::Result<()> {
-    let (drain_delay, drain) = (app.config.drain_delay, app.config.drain);
+    let (drain_delay, drain) = (app.config.drain_delay(), app.config.drain);
     let listener = listener.tap_io(|stream| {
         // Without it the last packet of an answer may wait for the client's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {

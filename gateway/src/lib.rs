@@ -37,7 +37,7 @@ const DRAIN_SLACK: Duration = Duration::from_secs(1);
 /// Settings that cannot be, or the listener breaks.
 pub async fn serve(config: Config, host: Host, dev: Option<Arc<DevIssuer>>, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let patience = config.drain_delay + config.drain + DRAIN_SLACK;
+    let patience = config.drain_delay() + config.drain + DRAIN_SLACK;
     let Host { listener, identity, health, clock: _, instance: _ } = host;
     let app = http::App::new(config, identity, dev, shutdown.clone())?;
     health.serving(app.readiness());

@@ -1,9 +1,9 @@
 //! The payment database's schema, forward only, alike on both databases.
 
+use common::tables::AddLeaseOwners;
 use sea_orm_migration::prelude::*;
 
 mod m20261123_120000_create_payments;
-mod m20261125_120000_add_lease_owners;
 
 /// Brings the payment database up to date.
 pub struct Migrator;
@@ -11,9 +11,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m20261123_120000_create_payments::Migration),
-            Box::new(m20261125_120000_add_lease_owners::Migration),
-        ]
+        vec![Box::new(m20261123_120000_create_payments::Migration), Box::new(AddLeaseOwners)]
     }
 }

@@ -46,7 +46,7 @@ impl Rows {
     pub(super) async fn announce(&self, kinds: impl Iterator<Item = &str>) -> Result<(), DbErr> {
         let now = self.db.now_sql();
         let mut values: Vec<Value> = vec![self.owner.clone().into(), self.lasting.into()];
-        values.extend(kinds.map(|kind| Value::from(kind)));
+        values.extend(kinds.map(Value::from));
         let rows: Vec<String> = (3..=values.len()).map(|n| format!("(${n}, $1, {now} + $2)")).collect();
         if rows.is_empty() {
             return Ok(());

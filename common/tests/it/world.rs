@@ -16,11 +16,11 @@ use common::messaging::{self, Intake, Settings};
 use common::outbox::{Listing, Outbox, partition_of};
 use common::proto::common::v1::FactRecord;
 use common::runtime::{Shutdown, Tasks};
-use common::tables::{self, PARTITIONS};
+use common::tables::{self, AddLeaseOwners, PARTITIONS};
 use common::telemetry;
 use common::testing::TestDb;
 use sea_orm::{DatabaseTransaction, QueryResult, Value};
-use sea_orm_migration::SchemaManager;
+use sea_orm_migration::{MigrationTrait, SchemaManager};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
 pub async fn create_tables(db: &Db) {
     let manager = SchemaManager::new(db.writer());
     tables::create_shared(&manager).await.unwrap();
-    tables::add_lease_owners(&manager).await.unwrap();
+    AddLeaseOwners.up(&manager).await.unwrap();
     let effects = "CREATE TABLE effects (position {identity}, fact_id uuid NOT NULL, aggregate_id uuid NOT NULL,
         sequence bigint NOT NULL, trace_id text NOT NULL)";
     tables::run(&manager, &[effects]).await.unwrap();

@@ -8,7 +8,7 @@ use crate::world::World;
 
 #[tokio::test]
 async fn a_stopping_gateway_is_not_ready_and_answers_until_load_balancers_noticed() {
-    let world = World::with(false, |config| config.drain_delay = Duration::from_secs(60)).await;
+    let world = World::with(false, |config| config.drain_delay = Some(Duration::from_secs(60))).await;
     let ask = async || world.send(Method::GET, "/graphql?query=%7B__typename%7D", &[], Vec::new()).await;
     assert_eq!(ask().await.header("connection"), None);
 
