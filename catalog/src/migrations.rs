@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 mod m20261123_120000_create_shared;
 mod m20261123_120100_create_venues_and_plans;
 mod m20261123_120200_create_events;
+mod m20261126_090000_add_orphan_rule;
 
 /// All migrations, oldest first.
 pub struct Migrator;
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_120100_create_venues_and_plans::Migration),
             Box::new(m20261123_120200_create_events::Migration),
             Box::new(AddLeaseOwners),
+            Box::new(m20261126_090000_add_orphan_rule::Migration),
         ]
     }
 }

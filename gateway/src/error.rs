@@ -118,7 +118,7 @@ pub fn nullable<T>(ctx: &Context<'_>, outcome: Result<T, Fault>) -> Option<T> {
 pub enum UserErrorCode {
     /// Somebody else has at least one of the seats; `seatIds` names each lost one.
     SeatsTaken,
-    /// An area has fewer free places than asked for.
+    /// An area has fewer free places than asked for, or no free seats are left that seat the party together.
     SoldOut,
     /// The event is not published, not in its sale window, or the seat is not for sale.
     NotOnSale,
@@ -142,6 +142,8 @@ pub enum UserErrorCode {
     RefundExceeds,
     /// The event has started: its bookings cannot be cancelled any more.
     PolicyForbids,
+    /// The event forbids picks that leave a single seat alone without need; `seatIds` names each seat left alone.
+    OrphanSeat,
 }
 
 impl UserErrorCode {
@@ -160,6 +162,7 @@ impl UserErrorCode {
             "ALREADY_CHECKED_IN" => Self::AlreadyCheckedIn,
             "REFUND_EXCEEDS" => Self::RefundExceeds,
             "POLICY_FORBIDS" => Self::PolicyForbids,
+            "ORPHAN_SEAT" => Self::OrphanSeat,
             _ => return None,
         })
     }
@@ -175,7 +178,7 @@ pub struct UserError {
     pub code: UserErrorCode,
     /// For people.
     pub message: String,
-    /// With SEATS_TAKEN: every lost seat; null otherwise.
+    /// With SEATS_TAKEN: every lost seat; with ORPHAN_SEAT: every seat left alone; null otherwise.
     pub seat_ids: Option<Vec<ID>>,
 }
 

@@ -35,6 +35,9 @@ const ANSWERED: &str = "
     WHERE answer IS NOT NULL AND scope NOT LIKE 'check_in/%' AND (scope > $1 OR (scope = $1 AND request_id > $2))
     ORDER BY scope, request_id LIMIT $3";
 
+/// Operations that make a booking.
+const HOLDS: [&str; 2] = ["hold", "hold-best"];
+
 /// Holds younger than what is remembered.
 const HELD_TODAY: &str = "SELECT id FROM bookings WHERE created_at > {now} - 82800000000 ORDER BY id";
 
@@ -55,12 +58,10 @@ impl Answered {
         Offender::new(Service::Booking, "requests", format!("{} {}", self.scope, self.request_id), what)
     }
 
-    fn is_hold(&self) -> bool {
-        self.scope.starts_with("hold/")
-    }
-
-    fn is_hold_by(&self, customer: &str) -> bool {
-        self.scope.strip_prefix("hold/") == Some(customer)
+    /// Who held with it; `None` for other operations.
+    fn holder(&self) -> Option<&str> {
+        let (operation, subject) = self.scope.split_once('/')?;
+        HOLDS.contains(&operation).then_some(subject)
     }
 }
 
@@ -98,10 +99,10 @@ fn fault(request: &Answered, owners: &HashMap<Uuid, String>, held: &mut HashSet<
     let Some(owner) = owners.get(&id) else {
         return Some(request.offends(format!("its answer is booking {id}, which does not exist")));
     };
-    if *owner != booking.customer_id || request.is_hold() && !request.is_hold_by(owner) {
+    if *owner != booking.customer_id || request.holder().is_some_and(|holder| holder != owner) {
         return Some(request.offends(format!("its answer is booking {id}, which is another customer's")));
     }
-    let twice = request.is_hold() && !held.insert(id);
+    let twice = request.holder().is_some() && !held.insert(id);
     twice.then(|| request.offends(format!("its answer is booking {id}, like another request's")))
 }
 
@@ -113,12 +114,12 @@ fn held_without_request(databases: &Databases) -> Found<'_> {
         let rows = db.query(db.reader(), filled_in(db, HELD_TODAY), []).await?;
         let mut unexplained: BTreeSet<Uuid> =
             rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, DbErr>>()?;
-        let mut after = ("hold/".to_owned(), String::new());
+        let mut after = ("hold".to_owned(), String::new());
         while !unexplained.is_empty() {
             let page = answered_after(databases, &after).await?;
             let Some(last) = page.last() else { break };
             after = (last.scope.clone(), last.request_id.clone());
-            for (id, _) in page.iter().filter(|request| request.is_hold()).filter_map(Answered::booking) {
+            for (id, _) in page.iter().filter(|request| request.holder().is_some()).filter_map(Answered::booking) {
                 unexplained.remove(&id);
             }
         }

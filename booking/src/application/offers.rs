@@ -57,14 +57,23 @@ impl Offers {
         if let Some(offer) = self.held(event, 1).await? {
             return Ok(offer);
         }
-        self.fetch(event, 1).await
+        self.fetch(event, 1, |_| true).await
     }
 
     /// An offer of at least `version`, fetched if need be.
     pub async fn at_least(&self, event: EventId, version: i64) -> Result<Arc<Offer>, OfferError> {
         match self.held(event, version).await? {
             Some(offer) => Ok(offer),
-            None => self.fetch(event, version).await,
+            None => self.fetch(event, version, |_| true).await,
+        }
+    }
+
+    /// An offer of at least `version` that says where its seats stand; one kept since before catalog told is fetched again.
+    pub async fn with_hall(&self, event: EventId, version: i64) -> Result<Arc<Offer>, OfferError> {
+        let told = |offer: &Offer| offer.hall.is_some() || offer.seats.is_empty();
+        match self.held(event, version).await? {
+            Some(offer) if told(&offer) => Ok(offer),
+            Some(_) | None => self.fetch(event, version, told).await,
         }
     }
 
@@ -75,9 +84,16 @@ impl Offers {
         }
     }
 
-    async fn fetch(&self, event: EventId, at_least: i64) -> Result<Arc<Offer>, OfferError> {
+    async fn fetch(
+        &self,
+        event: EventId,
+        at_least: i64,
+        will_do: impl Fn(&Offer) -> bool + Send,
+    ) -> Result<Arc<Offer>, OfferError> {
         let _one = self.fetching.lock().await;
-        if let Some(offer) = self.held(event, at_least).await? {
+        if let Some(offer) = self.held(event, at_least).await?
+            && will_do(&offer)
+        {
             return Ok(offer);
         }
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.source.fetch(event, 0)).await;

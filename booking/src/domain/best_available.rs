@@ -15,6 +15,11 @@ mod neighbours;
 use std::ops::Range;
 
 use super::hall::{Row, SeatKind, Snapshot};
+use super::hold::SEATS_MAX;
+use super::offer::Offer;
+
+/// Characters of an unknown category that a refusal repeats.
+const CATEGORY_SHOWN_MAX: usize = 64;
 
 /// Who wants to sit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,34 @@ pub struct Party {
     pub category: Option<u16>,
     /// With a seat for a wheelchair user.
     pub accessible: bool,
+}
+
+/// Why a party makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PartyError {
+    /// Nobody, or too many.
+    #[error("a quantity is 1 to {SEATS_MAX}, not {0}")]
+    Quantity(u32),
+    /// The event has no such category.
+    #[error("the event has no seats of category {0:?}")]
+    Category(String),
+    /// The event has areas only.
+    #[error("the event has no seats")]
+    NoSeats,
+}
+
+impl Party {
+    /// Checks who wants to sit; an empty category is none.
+    pub fn new(asked: u32, category: &str, accessible: bool, offer: &Offer) -> Result<Self, PartyError> {
+        let quantity = usize::try_from(asked).ok().filter(|n| (1..=SEATS_MAX).contains(n));
+        let quantity = quantity.ok_or(PartyError::Quantity(asked))?;
+        if offer.seats.is_empty() {
+            return Err(PartyError::NoSeats);
+        }
+        let unknown = || PartyError::Category(category.chars().take(CATEGORY_SHOWN_MAX).collect());
+        let category = (!category.is_empty()).then(|| offer.category(category).ok_or_else(unknown)).transpose()?;
+        Ok(Self { quantity, category, accessible })
+    }
 }
 
 /// What ends a run of seats in a row, besides seats that the party cannot have.

@@ -96,7 +96,8 @@ impl Hall {
         if rows.last().map_or(0, |row| row.seats.end) != spots.len() {
             return None;
         }
-        let mut hall = Self { seats: Vec::with_capacity(spots.len()), totals: Vec::with_capacity(spots.len() + 1), rows };
+        let mut hall =
+            Self { seats: Vec::with_capacity(spots.len()), totals: Vec::with_capacity(spots.len() + 1), rows };
         hall.totals.push(Totals::default());
         let rows = hall.rows.clone();
         for zone in rows.chunk_by(|a, b| a.zone == b.zone) {

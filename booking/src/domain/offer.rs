@@ -7,6 +7,7 @@ use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
 use common::money::{Currency, Money};
 
 use super::policy::Policy;
+use super::hall::Hall;
 
 /// One version of an event's offer.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub struct Offer {
     pub seats: Vec<OfferSeat>,
     /// General-admission areas.
     pub areas: Vec<OfferArea>,
+    /// Price categories of seats, by first appearance in the plan.
+    pub categories: Vec<Box<str>>,
+    /// Where the seats stand; `None` when catalog did not tell.
+    pub hall: Option<Hall>,
     seat_index: HashMap<SeatId, u32>,
 }
 
@@ -27,6 +32,8 @@ pub struct OfferSeat {
     pub id: SeatId,
     /// For people.
     pub label: Box<str>,
+    /// Its place among the offer's categories.
+    pub category: u16,
     /// Minor units.
     pub price_minor: i64,
     /// Not for sale, for now.
@@ -67,13 +74,26 @@ pub struct OfferTerms {
     pub plan_id: SeatingPlanId,
     /// What comes back when a customer cancels.
     pub policy: Policy,
+    /// Whether picking seats by hand must not leave a single seat alone.
+    pub forbid_orphan_seats: bool,
 }
 
 impl Offer {
     /// An offer, indexed by seat.
-    pub fn new(terms: OfferTerms, seats: Vec<OfferSeat>, areas: Vec<OfferArea>) -> Self {
+    pub fn new(
+        terms: OfferTerms,
+        seats: Vec<OfferSeat>,
+        areas: Vec<OfferArea>,
+        categories: Vec<Box<str>>,
+        hall: Option<Hall>,
+    ) -> Self {
         let seat_index = seats.iter().zip(0..).map(|(seat, at)| (seat.id, at)).collect();
-        Self { terms, seats, areas, seat_index }
+        Self { terms, seats, areas, categories, hall, seat_index }
+    }
+
+    /// A category's place among those of seats.
+    pub fn category(&self, name: &str) -> Option<u16> {
+        self.categories.iter().zip(0..).find(|(known, _)| known.as_ref() == name).map(|(_, at)| at)
     }
 
     /// A seat and its place in plan order.

@@ -45,6 +45,7 @@ impl OfferSource for CatalogClient {
         let mut joined = StreamOfferResponse::default();
         while let Some(part) = stream.message().await? {
             joined.terms = joined.terms.or(part.terms);
+            joined.rows.extend(part.rows);
             joined.seats.extend(part.seats);
         }
         Ok(Some(wire::fetched(joined)?))

@@ -21,6 +21,7 @@ use super::store::{Admitted, Availability as Places, CheckedIn, Listing, Outcome
 use super::ticket_key::TicketPublicKey;
 use super::wire;
 use crate::application::check_in::{self, Scan};
+use crate::application::best_available::{self, Boards, Seller, Wish};
 use crate::application::hold::{Answer, HoldError};
 use crate::application::offers::Offers;
 use crate::application::{command, hold};
@@ -31,6 +32,7 @@ mod parse;
 /// Who may call what.
 pub const ACCESS: AccessTable = &[
     ("HoldSeats", &[Role::Customer, Role::Admin]),
+    ("HoldBestAvailable", &[Role::Customer, Role::Admin]),
     ("PayBooking", &[Role::Customer, Role::Admin]),
     ("ReleaseBooking", &[Role::Customer, Role::Admin]),
     ("CancelBooking", &[Role::Customer, Role::Admin]),
@@ -55,12 +57,21 @@ const EVENTS_MAX: usize = 100;
 pub struct Api {
     store: Arc<Store>,
     offers: Arc<Offers>,
+    boards: Boards,
 }
 
 impl Api {
     /// Serves `store`.
     pub fn new(store: Arc<Store>, offers: Arc<Offers>) -> Self {
-        Self { store, offers }
+        Self { store, offers, boards: Boards::new() }
+    }
+
+    /// A hold: as it is now, or as it was answered before.
+    fn held(answer: Result<Answer, HoldError>) -> Result<proto::Booking, Status> {
+        match answer.map_err(|e| to_status(&e))? {
+            Answer::Held(stored) => Ok(encoded(&stored)),
+            Answer::Replayed(answer) => decode(&answer),
+        }
     }
 
     async fn show(&self, stored: &Stored) -> Result<proto::Booking, Status> {
@@ -98,12 +109,23 @@ impl BookingService for Api {
         let key = key(&who, "hold", &id, &request)?;
         let wanted = wanted(&request).map_err(|e| to_status(&e))?;
         let event = EventId::parse(&request.event_id).ok_or_else(|| to_status(&HoldError::NoEvent))?;
-        let held = hold::hold(&self.store, &self.offers, &who.subject, event, &wanted, key, &encode);
-        let booking = match held.await.map_err(|e| to_status(&e))? {
-            Answer::Held(stored) => encoded(&stored),
-            Answer::Replayed(answer) => decode(&answer)?,
-        };
-        Ok(Response::new(HoldSeatsResponse { booking: Some(booking) }))
+        let held = hold::hold(&self.store, &self.offers, &who.subject, event, &wanted, key, &encode).await;
+        Ok(Response::new(HoldSeatsResponse { booking: Some(Self::held(held)?) }))
+    }
+
+    async fn hold_best_available(
+        &self,
+        request: Request<HoldBestAvailableRequest>,
+    ) -> Result<Response<HoldBestAvailableResponse>, Status> {
+        let who = principal(&request)?;
+        let mut request = request.into_inner();
+        let id = std::mem::take(&mut request.request_id);
+        let key = key(&who, "hold-best", &id, &request)?;
+        let event = EventId::parse(&request.event_id).ok_or_else(|| to_status(&HoldError::NoEvent))?;
+        let wish = Wish { quantity: request.quantity, category: request.category, accessible: request.accessible };
+        let seller = Seller { store: &self.store, offers: &self.offers, boards: &self.boards };
+        let held = best_available::hold_best(&seller, &who.subject, event, &wish, key, &encode).await;
+        Ok(Response::new(HoldBestAvailableResponse { booking: Some(Self::held(held)?) }))
     }
 
     async fn pay_booking(&self, request: Request<PayBookingRequest>) -> Result<Response<PayBookingResponse>, Status> {

@@ -27,6 +27,7 @@ mod read;
 mod refunds;
 mod rows;
 mod sweep;
+mod taken;
 mod tickets;
 mod write;
 
@@ -39,7 +40,7 @@ pub use rows::{Refund, RefundState, Stored, Ticket, TicketUse};
 pub use sweep::SWEEP_MAX;
 pub use write::{Because, WriteError};
 
-/// Seats of all offers kept in memory together: about 100 bytes each.
+/// Seats of all offers kept in memory together: about 150 bytes each.
 const CACHED_SEATS_MAX: u64 = 500_000;
 
 /// Reads and writes everything booking owns.

@@ -11,10 +11,14 @@ use common::proto::catalog::v1 as catalog;
 use prost::Message;
 
 use super::store::{CheckedIn, Refund, RefundState, Stored, Ticket};
+use self::seating::Seating;
+use super::store::{Stored, Ticket};
 use crate::application::ports::FetchedOffer;
 use crate::domain::booking::{Booking, BookingFact, BookingState, Item};
 use crate::domain::offer::{Offer, OfferArea, OfferSeat, OfferTerms};
 use crate::domain::policy::{Bracket, Policy};
+
+mod seating;
 
 /// A fact as it is told.
 pub fn fact(booking: &Booking, fact: &BookingFact, sequence: i64) -> NewFact {
@@ -194,11 +198,14 @@ fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
         currency: Currency::parse(&wire.currency).map_err(|_| OfferError::Field("currency"))?,
         plan_id: SeatingPlanId::parse(&wire.seating_plan_id).ok_or(OfferError::Field("seating_plan_id"))?,
         policy: policy(wire.cancellation_policy)?,
+        forbid_orphan_seats: wire.forbid_orphan_seats,
     };
-    let seats = message.seats.into_iter().map(|seat| {
+    let Seating { categories, of_seats, hall } = seating::read(&message.rows, &message.seats)?;
+    let seats = message.seats.into_iter().zip(of_seats).map(|(seat, category)| {
         Ok(OfferSeat {
             id: SeatId::parse(&seat.seat_id).ok_or(OfferError::Field("seat_id"))?,
             label: seat.label.into(),
+            category,
             price_minor: Some(seat.price_minor).filter(|p| *p >= 0).ok_or(OfferError::Field("price_minor"))?,
             closed: seat.closed,
         })
@@ -213,7 +220,7 @@ fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
     });
     let seats = seats.collect::<Result<Vec<_>, OfferError>>()?;
     let areas = areas.collect::<Result<Vec<_>, OfferError>>()?;
-    Ok(Offer::new(terms, seats, areas))
+    Ok(Offer::new(terms, seats, areas, categories, hall))
 }
 
 /// No policy at all stands for the default one, as in catalog.

@@ -6,6 +6,7 @@
 mod areas;
 mod ask;
 mod audit;
+mod best_available;
 mod check_in;
 mod crowd;
 mod events;
@@ -14,6 +15,7 @@ mod grpc;
 mod history;
 mod holds;
 mod late;
+mod orphans;
 mod paying;
 mod reads;
 mod refunds;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use common::clock::to_wire;
 use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
 use common::proto::catalog::v1::{
-    CancellationBracket, CancellationPolicy, OfferArea, OfferSeat, OfferTerms, StreamOfferResponse,
+    CancellationBracket, CancellationPolicy, OfferArea, OfferRow, OfferSeat, OfferTerms, StreamOfferResponse,
 };
 
 use booking::application::ports::FetchedOffer;
@@ -27,6 +27,12 @@ pub struct Sale {
     pub event: EventId,
     pub plan: SeatingPlanId,
     pub seats: Vec<SeatId>,
+    /// Seats per row, all in one zone; none, as catalog told before it told of rows.
+    pub rows: Vec<u32>,
+    /// Seats per category, in plan order.
+    pub categories: Vec<(&'static str, usize)>,
+    pub accessible: Vec<SeatId>,
+    pub forbid_orphan_seats: bool,
     pub areas: Vec<(AreaId, u32)>,
     pub version: u64,
     pub limit: u32,
@@ -46,6 +52,10 @@ impl Sale {
             event: EventId::new(),
             plan: SeatingPlanId::new(),
             seats: (0..seats).map(|_| SeatId::new()).collect(),
+            rows: vec![u32::try_from(seats).expect("not that many")],
+            categories: vec![("stalls", seats)],
+            accessible: Vec::new(),
+            forbid_orphan_seats: false,
             areas: capacities.iter().map(|capacity| (AreaId::new(), *capacity)).collect(),
             version: 1,
             limit: 1000,
@@ -59,6 +69,11 @@ impl Sale {
         }
     }
 
+    /// The same in rows of these numbers of seats.
+    pub fn in_rows(self, rows: &[u32]) -> Self {
+        Self { rows: rows.to_vec(), ..self }
+    }
+
     /// As catalog's stream brings it.
     pub fn fetched(&self) -> FetchedOffer {
         wire::fetched(self.message()).expect("a sound offer")
@@ -66,12 +81,19 @@ impl Sale {
 
     /// What catalog streams, in one message.
     pub fn message(&self) -> StreamOfferResponse {
-        let seat = |id: &SeatId| OfferSeat {
+        let places =
+            self.rows.iter().zip(0_u8..).flat_map(|(seats, y)| (0..*seats).map(move |x| (x as f32, f32::from(y))));
+        let categories = self.categories.iter().flat_map(|(name, seats)| std::iter::repeat_n(*name, *seats));
+        let seat = |((id, (x, y)), category): ((&SeatId, (f32, f32)), &str)| OfferSeat {
             seat_id: id.to_string(),
             label: format!("seat {}", &id.to_string()[30..]),
-            category: "stalls".into(),
+            category: category.into(),
             price_minor: self.seat_price,
             closed: self.closed.contains(id),
+            x,
+            y,
+            accessible: self.accessible.contains(id),
+            companion: false,
         };
         let area = |(id, capacity): &(AreaId, u32)| OfferArea {
             area_id: id.to_string(),
@@ -93,8 +115,16 @@ impl Sale {
                 areas: self.areas.iter().map(area).collect(),
                 seating_plan_id: self.plan.to_string(),
                 cancelled: self.cancelled,
+                forbid_orphan_seats: self.forbid_orphan_seats,
             }),
-            seats: self.seats.iter().map(seat).collect(),
+            seats: self
+                .seats
+                .iter()
+                .zip(places.chain(std::iter::repeat((0.0, 0.0))))
+                .zip(categories)
+                .map(seat)
+                .collect(),
+            rows: self.rows.iter().map(|seats| OfferRow { zone_index: 0, seat_count: *seats }).collect(),
         }
     }
 

@@ -21,6 +21,8 @@ use prost::{Message, Name};
 use sea_orm::Value;
 
 use booking::application::check_in::{Scan, check_in};
+use booking::application::best_available::{self, Boards, Seller, Wish};
+use booking::application::hold::{self, Answer, HoldError};
 use booking::application::offers::Offers;
 use booking::application::ports::{FetchedOffer, OfferSource};
 use booking::application::saga::{CatalogFacts, PaymentFacts};
@@ -44,6 +46,7 @@ pub struct World {
     pub db: Db,
     pub store: Arc<Store>,
     pub offers: Arc<Offers>,
+    pub boards: Boards,
     pub catalog: Arc<FakeCatalog>,
     pub outbox: Outbox,
     pub payments: PaymentFacts,
@@ -72,7 +75,8 @@ impl World {
         let catalog = Arc::new(FakeCatalog::default());
         let offers = Arc::new(Offers::new(store.clone(), catalog.clone()));
         let payments = PaymentFacts::new(store.clone());
-        Self { db, store, offers, catalog, outbox, payments, keys: AtomicU64::new(0), _test_db: test_db }
+        let boards = Boards::new();
+        Self { db, store, offers, boards, catalog, outbox, payments, keys: AtomicU64::new(0), _test_db: test_db }
     }
 
     /// The store as another process would have it: the same database, nothing in memory.
@@ -119,6 +123,37 @@ impl World {
             HoldOutcome::Held(stored) => stored.booking.id,
             other => panic!("{customer} cannot hold {seats:?} and {places:?}: {other:?}"),
         }
+    }
+
+    /// A hold by hand through the use case, with its checks.
+    pub async fn pick(
+        &self,
+        sale: &Sale,
+        customer: &str,
+        seats: &[usize],
+        key: RequestKey,
+    ) -> Result<Answer, HoldError> {
+        let wanted = sale.wish(seats, &[]);
+        hold::hold(&self.store, &self.offers, customer, sale.event, &wanted, key, &encode).await
+    }
+
+    /// The best seats for a party, under a fresh request id.
+    pub async fn best(&self, sale: &Sale, customer: &str, wish: &Wish) -> Result<Stored, HoldError> {
+        match self.best_under(sale, customer, wish, self.key(customer, "hold-best")).await? {
+            Answer::Held(stored) => Ok(*stored),
+            Answer::Replayed(_) => panic!("a fresh request id was answered before"),
+        }
+    }
+
+    pub async fn best_under(
+        &self,
+        sale: &Sale,
+        customer: &str,
+        wish: &Wish,
+        key: RequestKey,
+    ) -> Result<Answer, HoldError> {
+        let seller = Seller { store: &self.store, offers: &self.offers, boards: &self.boards };
+        best_available::hold_best(&seller, customer, sale.event, wish, key, &encode).await
     }
 
     pub async fn pay(&self, customer: &str, booking: BookingId) -> Result<Stored, TransitionError> {

@@ -20,7 +20,7 @@ pub const VENUE: &str = "v.id AS venue_id, v.name AS venue_name, v.address AS ve
 /// Columns of an event, from [`EVENT_TABLES`]; with those of [`VENUE`].
 pub const EVENT: &str = "e.id, e.plan_id, e.title, e.description, e.category, e.performers, e.image_url, e.starts_at, \
     e.ends_at, e.doors_at, e.sale_starts_at, e.sale_ends_at, e.per_customer_limit, e.currency, e.policy, e.prices, \
-    e.price_min, e.price_max, e.status, e.version, e.published_at, e.offer_version, e.facts, \
+    e.price_min, e.price_max, e.forbid_orphan_seats, e.status, e.version, e.published_at, e.offer_version, e.facts, \
     p.seat_count, p.place_count";
 
 /// Where an event is read from.
@@ -87,6 +87,7 @@ fn details(row: &QueryResult, id: EventId) -> Result<Details, DbErr> {
         per_customer_limit: limit.cast_unsigned(),
         currency: Currency::parse(&currency).map_err(|e| corrupt("events", "currency", id, &e))?,
         policy: json(row, "policy", id)?,
+        forbid_orphan_seats: row.try_get("", "forbid_orphan_seats")?,
     })
 }
 

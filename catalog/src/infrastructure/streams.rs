@@ -51,7 +51,7 @@ pub async fn plan(db: Db, id: &str) -> Result<Answers<proto::StreamSeatingPlanRe
     Ok(PlanSource { summary: Some(summary), rows, seats, ready: VecDeque::new() }.answers())
 }
 
-/// Streams an offer: its terms, then its seats. Version 0 is the newest.
+/// Streams an offer: its terms, then its rows, then its seats. Version 0 is the newest.
 pub async fn offer(db: Db, id: &str, version: u64) -> Result<Answers<proto::StreamOfferResponse>, ReadError> {
     let not_found = || ReadError::not_found("offer", &format!("{id}, version {version}"));
     let event = EventId::parse(id).ok_or_else(not_found)?;
@@ -67,8 +67,22 @@ pub async fn offer(db: Db, id: &str, version: u64) -> Result<Answers<proto::Stre
     terms.cancelled = status == "cancelled";
     let prices: String = row.try_get("", "prices")?;
     let prices = serde_json::from_str(&prices).map_err(|e| corrupt("offers", "prices", event, &e))?;
-    let seats = Seats::new(db, row.try_get("", "plan_id")?).await?;
-    Ok(OfferSource { terms: Some(terms), prices, seats, ready: VecDeque::new() }.answers())
+    let plan = row.try_get("", "plan_id")?;
+    let rows = rows_on_offer(&db, plan).await?;
+    let seats = Seats::new(db, plan).await?;
+    Ok(OfferSource { terms: Some(terms), rows, prices, seats, ready: VecDeque::new() }.answers())
+}
+
+/// The rows of a plan, packed into messages.
+async fn rows_on_offer(db: &Db, plan: SeatingPlanId) -> Result<VecDeque<Vec<proto::OfferRow>>, DbErr> {
+    let sql = "SELECT zone_index, seat_count FROM plan_rows WHERE plan_id = $1 ORDER BY ordinal";
+    let row = |row: &QueryResult| {
+        let zone_index = row.try_get::<i32>("", "zone_index")?.cast_unsigned();
+        Ok(proto::OfferRow { zone_index, seat_count: row.try_get::<i32>("", "seat_count")?.cast_unsigned() })
+    };
+    let rows = db.query(db.reader(), sql, [plan.into()]).await?;
+    let rows: Vec<_> = rows.iter().map(row).collect::<Result<_, DbErr>>()?;
+    Ok(pack(rows, |row| (1, row.encoded_len())).into())
 }
 
 /// Streams the file of a plan, exactly as it came in.
@@ -146,6 +160,7 @@ impl PlanSource {
 
 struct OfferSource {
     terms: Option<proto::OfferTerms>,
+    rows: VecDeque<Vec<proto::OfferRow>>,
     prices: PriceList,
     seats: Seats,
     ready: VecDeque<Vec<proto::OfferSeat>>,
@@ -156,7 +171,10 @@ impl Source for OfferSource {
 
     async fn next(&mut self) -> Result<Option<Self::Message>, DbErr> {
         if let Some(terms) = self.terms.take() {
-            return Ok(Some(proto::StreamOfferResponse { terms: Some(terms), seats: vec![] }));
+            return Ok(Some(proto::StreamOfferResponse { terms: Some(terms), ..Default::default() }));
+        }
+        if let Some(rows) = self.rows.pop_front() {
+            return Ok(Some(proto::StreamOfferResponse { rows, ..Default::default() }));
         }
         if self.ready.is_empty() {
             let seats = self.seats.read(SEATS_MAX).await?;
@@ -164,7 +182,7 @@ impl Source for OfferSource {
             self.ready = pack(priced, |seat| (1, seat.encoded_len())).into();
         }
         let seats = self.ready.pop_front();
-        Ok(seats.map(|seats| proto::StreamOfferResponse { terms: None, seats }))
+        Ok(seats.map(|seats| proto::StreamOfferResponse { seats, ..Default::default() }))
     }
 }
 
@@ -177,6 +195,10 @@ impl OfferSource {
             label: seat.label,
             category: seat.category,
             closed: false,
+            x: seat.x as f32,
+            y: seat.y as f32,
+            accessible: seat.accessible,
+            companion: seat.companion,
         })
     }
 }
@@ -269,7 +291,7 @@ impl SeatRow {
     }
 }
 
-/// Packs items into messages, in order; `weigh` tells an item's seats and bytes.
+/// Packs items into messages, in order; `weigh` tells an item's seats (or rows) and bytes.
 fn pack<T>(items: impl IntoIterator<Item = T>, weigh: impl Fn(&T) -> (usize, usize)) -> Vec<Vec<T>> {
     let mut messages: Vec<Vec<T>> = Vec::new();
     let (mut seats, mut bytes) = (0, 0);

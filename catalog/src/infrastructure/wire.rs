@@ -73,6 +73,7 @@ pub fn new_event(new: proto::NewEvent) -> Result<NewEvent, Fault> {
         per_customer_limit: if new.per_customer_limit == 0 { LIMIT_DEFAULT } else { new.per_customer_limit },
         currency: currency.map_err(|_| Fault::new("currency", message()))?,
         policy: new.cancellation_policy.map(policy_in).unwrap_or_default(),
+        forbid_orphan_seats: new.forbid_orphan_seats,
     };
     let (venue_id, seating_plan_id) = (new.venue_id, new.seating_plan_id);
     Ok(NewEvent { venue_id, seating_plan_id, details, prices: prices_in(new.prices) })
@@ -98,6 +99,7 @@ pub fn edit(request: proto::UpdateEventRequest) -> Result<impl Fn(&mut Details) 
         details.sale_ends_at = sale_ends_at.or(details.sale_ends_at);
         set(&mut details.per_customer_limit, &request.per_customer_limit);
         set(&mut details.policy, &policy);
+        set(&mut details.forbid_orphan_seats, &request.forbid_orphan_seats);
     })
 }
 
@@ -177,6 +179,7 @@ pub fn event(row: EventRow, now: DateTime<Utc>) -> proto::Event {
         category: details.category,
         performers: details.performers,
         image_url: details.image_url,
+        forbid_orphan_seats: details.forbid_orphan_seats,
     }
 }
 
@@ -211,5 +214,6 @@ pub fn terms(offer: &Offer) -> proto::OfferTerms {
         areas: offer.areas.iter().map(area).collect(),
         seating_plan_id: offer.plan_id.to_string(),
         cancelled: false,
+        forbid_orphan_seats: details.forbid_orphan_seats,
     }
 }

@@ -56,6 +56,7 @@ macro_rules! unimplemented_methods {
 
 unimplemented_methods! {
     hold_seats: HoldSeatsRequest => HoldSeatsResponse,
+    hold_best_available: HoldBestAvailableRequest => HoldBestAvailableResponse,
     pay_booking: PayBookingRequest => PayBookingResponse,
     release_booking: ReleaseBookingRequest => ReleaseBookingResponse,
     cancel_booking: CancelBookingRequest => CancelBookingResponse,

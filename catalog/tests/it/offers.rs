@@ -9,6 +9,7 @@ use crate::world::{World, price, price_of_area, refusal};
 
 on_both_databases!(
     an_offer_stays_the_same_whatever_comes_after,
+    an_offer_tells_where_its_seats_stand_and_whether_one_may_be_left_alone,
     what_was_never_offered_is_not_found,
     the_sale_starts_at_publication_unless_said_otherwise,
 );
@@ -57,6 +58,29 @@ async fn an_offer_stays_the_same_whatever_comes_after(world: World) {
     let cancelled = world.offer(&event.id, 1).await.unwrap();
     assert_eq!(cancelled.0, proto::OfferTerms { cancelled: true, ..first.0 });
     assert_eq!(cancelled.1, first.1);
+}
+
+async fn an_offer_tells_where_its_seats_stand_and_whether_one_may_be_left_alone(world: World) {
+    let event = world.on_sale().await;
+    let rows: Vec<_> = world.rows_on_offer(&event.id).await.iter().map(|r| (r.zone_index, r.seat_count)).collect();
+    let (terms, seats) = world.offer(&event.id, 1).await.unwrap();
+
+    assert_eq!(rows, [(0, 3), (0, 2), (0, 0)]);
+    assert_eq!((seats[0].x, seats[0].y, seats[0].accessible, seats[0].companion), (11.5, 22.0, false, false));
+    assert!(!terms.forbid_orphan_seats && !event.forbid_orphan_seats);
+
+    let strict = proto::UpdateEventRequest {
+        event_id: event.id.clone(),
+        expected_version: event.version,
+        forbid_orphan_seats: Some(true),
+        ..Default::default()
+    };
+    assert!(world.update(strict).await.unwrap().forbid_orphan_seats);
+    assert!(world.offer(&event.id, 2).await.unwrap().0.forbid_orphan_seats);
+    assert!(!world.offer(&event.id, 1).await.unwrap().0.forbid_orphan_seats);
+    let plan = world.theatre().await;
+    let draft = proto::NewEvent { forbid_orphan_seats: true, ..world.event_on(&plan, "Strict", 100) };
+    assert!(world.create(draft).await.unwrap().forbid_orphan_seats);
 }
 
 async fn what_was_never_offered_is_not_found(world: World) {

@@ -231,6 +231,17 @@ impl World {
         Ok((terms, seats))
     }
 
+    /// The rows of an event's newest offer.
+    pub async fn rows_on_offer(&self, id: &str) -> Vec<proto::OfferRow> {
+        let request = self.service.request(proto::StreamOfferRequest { event_id: id.into(), version: 0 });
+        let mut stream = self.catalog.clone().stream_offer(request).await.unwrap().into_inner();
+        let mut rows = Vec::new();
+        while let Some(message) = stream.message().await.unwrap() {
+            rows.extend(message.rows);
+        }
+        rows
+    }
+
     /// Reads a plan to its end.
     pub async fn plan(&self, id: &str) -> Result<(proto::SeatingPlanSummary, Vec<proto::PlanRow>), Status> {
         let request = self.customer.request(proto::StreamSeatingPlanRequest { seating_plan_id: id.into() });

@@ -32,6 +32,21 @@ pub struct AreaQuantityInput {
     quantity: i32,
 }
 
+/// Whom to seat.
+#[derive(InputObject)]
+pub struct HoldBestAvailableInput {
+    /// The event.
+    event_id: ID,
+    /// Seats, 1 to 100.
+    quantity: i32,
+    /// Only seats of this category, as the price list names it; of any when absent.
+    category: Option<String>,
+    /// With a seat for a wheelchair user, beside it seats for companions as far as there are some; false when absent.
+    accessible: Option<bool>,
+    /// As in `HoldSeatsInput`.
+    idempotency_key: String,
+}
+
 /// How to pay.
 #[derive(InputObject)]
 pub struct PayBookingInput {
@@ -64,6 +79,14 @@ pub struct CancelBookingInput {
 payload! {
     /// Answer of `holdSeats`.
     HoldSeatsPayload {
+        /// The booking, HELD; null when refused.
+        booking: Booking
+    }
+}
+
+payload! {
+    /// Answer of `holdBestAvailable`.
+    HoldBestAvailablePayload {
         /// The booking, HELD; null when refused.
         booking: Booking
     }
@@ -106,6 +129,15 @@ impl BookingMutation {
         #[graphql(desc = "What to hold.")] input: HoldSeatsInput,
     ) -> Option<HoldSeatsPayload> {
         answer(ctx, hold(ctx, input).await)
+    }
+
+    /// Holds the best free seats that seat a party together, for some minutes, all or nothing. Needs a token.
+    async fn hold_best_available(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom to seat.")] input: HoldBestAvailableInput,
+    ) -> Option<HoldBestAvailablePayload> {
+        answer(ctx, hold_best(ctx, input).await)
     }
 
     /// Starts paying for a held booking and returns at once; read the booking until it is no longer PAYING. Needs a token.
@@ -151,6 +183,19 @@ async fn hold(ctx: &Context<'_>, input: HoldSeatsInput) -> Result<Booking, Failu
         request_id: request_id(input.idempotency_key)?,
     };
     let answer = call_retried!(Api::of(ctx).clients.booking, hold_seats, caller, message)?;
+    Ok(Booking(present(answer.booking)?))
+}
+
+async fn hold_best(ctx: &Context<'_>, input: HoldBestAvailableInput) -> Result<Booking, Failure> {
+    let caller = Viewer::of(ctx).user()?;
+    let message = pb::HoldBestAvailableRequest {
+        event_id: input.event_id.0,
+        quantity: unsigned(input.quantity, &["quantity"])?,
+        category: input.category.unwrap_or_default(),
+        accessible: input.accessible.unwrap_or_default(),
+        request_id: request_id(input.idempotency_key)?,
+    };
+    let answer = call_retried!(Api::of(ctx).clients.booking, hold_best_available, caller, message)?;
     Ok(Booking(present(answer.booking)?))
 }
 

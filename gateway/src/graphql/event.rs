@@ -165,6 +165,11 @@ impl Event {
         self.0.per_customer_limit.cast_signed()
     }
 
+    /// Whether `holdSeats` refuses picks that leave a single seat alone without need (ORPHAN_SEAT).
+    async fn forbid_orphan_seats(&self) -> bool {
+        self.0.forbid_orphan_seats
+    }
+
     /// ISO 4217 code of all its prices.
     async fn currency(&self) -> &str {
         &self.0.currency

@@ -69,6 +69,8 @@ pub struct CreateEventInput {
     seat_prices: Option<Vec<SeatPriceInput>>,
     /// Absent: everything comes back until the start.
     cancellation_policy: Option<CancellationPolicyInput>,
+    /// Whether `holdSeats` refuses picks that leave a single seat alone without need (ORPHAN_SEAT); false when absent.
+    forbid_orphan_seats: Option<bool>,
 }
 
 /// A change of an event; absent fields stay as they are.
@@ -100,6 +102,8 @@ pub struct UpdateEventInput {
     per_customer_limit: Option<i32>,
     /// New policy, for bookings made from then on.
     cancellation_policy: Option<CancellationPolicyInput>,
+    /// Whether `holdSeats` refuses picks that leave a single seat alone without need.
+    forbid_orphan_seats: Option<bool>,
 }
 
 /// A new price list, in place of the old one.
@@ -239,6 +243,7 @@ async fn create(ctx: &Context<'_>, input: CreateEventInput) -> Result<Event, Fai
         currency: input.currency,
         prices: price_list(input.prices, input.seat_prices)?,
         cancellation_policy: input.cancellation_policy.map(policy).transpose()?,
+        forbid_orphan_seats: input.forbid_orphan_seats.unwrap_or_default(),
     };
     let message = pb::CreateEventRequest { event: Some(event) };
     let answer = call!(Api::of(ctx).clients.catalog, create_event, caller, message);
@@ -262,6 +267,7 @@ async fn update(ctx: &Context<'_>, input: UpdateEventInput) -> Result<Event, Fai
         sale_ends_at: input.sale_ends_at.map(Timestamp::to_wire),
         per_customer_limit: limit(input.per_customer_limit)?,
         cancellation_policy: input.cancellation_policy.map(policy).transpose()?,
+        forbid_orphan_seats: input.forbid_orphan_seats,
     };
     let answer = call!(Api::of(ctx).clients.catalog, update_event, caller, message)?;
     shown(answer.event)

@@ -63,6 +63,26 @@ async fn lost_seats_come_as_one_user_error() {
 }
 
 #[tokio::test]
+async fn seats_left_alone_are_named_and_parties_reach_booking_as_asked() {
+    let world = World::start().await;
+    let status = refusal(ErrorKind::Conflict, "ORPHAN_SEAT", Some("seat_ids"), &[("seat_ids", "c")]);
+    world.script.refuse("hold_seats", status);
+
+    let answer = world.ask(&world.alice(), HOLD).await;
+    let error = &answer["data"]["holdSeats"]["userErrors"][0];
+    assert_eq!((&error["code"], &error["seatIds"]), (&json!("ORPHAN_SEAT"), &json!(["c"])));
+
+    let best = r#"mutation { holdBestAvailable(input: {eventId: "e", quantity: 3, category: "Stalls", accessible: true,
+        idempotencyKey: "k-1"}) { booking { id } userErrors { code } } }"#;
+    world.ask(&world.alice(), best).await;
+    let asked = &world.script.calls("hold_best_available")[0].message;
+    for part in [r#"event_id: "e""#, "quantity: 3", r#"category: "Stalls""#, "accessible: true", r#"request_id: "k-1""#]
+    {
+        assert!(asked.contains(part), "{part} in {asked}");
+    }
+}
+
+#[tokio::test]
 async fn unexpected_trouble_is_a_top_level_error_without_inner_text() {
     let world = World::start().await;
     for (status, expected) in [

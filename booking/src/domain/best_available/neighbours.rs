@@ -82,8 +82,9 @@ impl Search<'_> {
         let extend = |run: &Run| {
             let next = self.behind(runs, run, within).max_by_key(|next| (reach[*next].seats, usize::MAX - next));
             let next = next.filter(|next| reach[*next].seats > 0);
-            next.map_or(Reach { seats: 0, next: usize::MAX }, |next| {
-                Reach { seats: run.seats.len() + reach[next].seats, next }
+            next.map_or(Reach { seats: 0, next: usize::MAX }, |next| Reach {
+                seats: run.seats.len() + reach[next].seats,
+                next,
             })
         };
         runs.iter().map(extend).collect()
@@ -92,9 +93,9 @@ impl Search<'_> {
     fn behind(&self, runs: &[Run], run: &Run, within: Within) -> impl Iterator<Item = usize> {
         let hall = self.snapshot.hall;
         let category = hall.category(run.seats.start);
-        run.behind.clone().filter(move |next| {
-            within != Within::Category || hall.category(runs[*next].seats.start) == category
-        })
+        run.behind
+            .clone()
+            .filter(move |next| within != Within::Category || hall.category(runs[*next].seats.start) == category)
     }
 
     /// The best of all splits over the fewest rows; `reaches` has an entry per number of rows.

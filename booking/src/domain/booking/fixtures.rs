@@ -34,10 +34,17 @@ pub(crate) fn offer(seats: usize, capacity: u32) -> Offer {
         currency: Currency::parse("EUR").expect("a currency"),
         plan_id: SeatingPlanId::new(),
         policy: Policy::default(),
+        forbid_orphan_seats: false,
     };
-    let seat = |n| OfferSeat { id: SeatId::new(), label: format!("A-{n}").into(), price_minor: 2500, closed: false };
+    let seat = |n| OfferSeat {
+        id: SeatId::new(),
+        label: format!("A-{n}").into(),
+        category: 0,
+        price_minor: 2500,
+        closed: false,
+    };
     let area = OfferArea { id: AreaId::new(), name: "Standing".into(), capacity, price_minor: 1000 };
-    Offer::new(terms, (1..=seats).map(seat).collect(), vec![area])
+    Offer::new(terms, (1..=seats).map(seat).collect(), vec![area], vec!["Stalls".into()], None)
 }
 
 /// An event that has not started and is not cancelled.

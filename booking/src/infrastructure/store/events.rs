@@ -116,10 +116,12 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("", "event_id")?, row.try_get("", "wanted_version")?))).collect()
     }
 
-    /// Stores an offer as catalog sent it and sells from it unless a newer one is held.
+    /// Stores an offer as catalog sent it and sells from it unless a newer one is held. One held already is written again: it
+    /// may be from before catalog told where seats stand.
     pub async fn keep_offer(&self, offer: Offer, data: Bytes, cancelled: bool) -> Result<(), DbErr> {
         let transaction = self.db.begin().await?;
-        let sql = "INSERT INTO offers (event_id, version, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO offers (event_id, version, data) VALUES ($1, $2, $3)
+            ON CONFLICT (event_id, version) DO UPDATE SET data = excluded.data";
         let values = [offer.terms.event_id.into(), offer.terms.version.into(), data.to_vec().into()];
         self.db.execute(&transaction, sql, values).await?;
         self.insert_counters(&transaction, &offer).await?;

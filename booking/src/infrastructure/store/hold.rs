@@ -104,16 +104,12 @@ impl Store {
         Ok(outcomes)
     }
 
-    /// The answer given before to a hold under this request id, if there was one.
-    pub async fn held_before(&self, key: &RequestKey) -> Result<Option<HoldOutcome>, DbErr> {
+    /// Whether a hold was answered before under this request id; claims nothing.
+    pub async fn held_before(&self, key: &RequestKey) -> Result<Claim, DbErr> {
         let transaction = self.db.begin().await?;
         let claim = requests::claim(&self.db, &transaction, key).await?;
         transaction.rollback().await?;
-        Ok(match claim {
-            Claim::New => None,
-            Claim::Answered(answer) => Some(HoldOutcome::Replayed(answer)),
-            Claim::Different => Some(HoldOutcome::RequestConflict),
-        })
+        Ok(claim)
     }
 
     /// All of the holds in one transaction, or none.

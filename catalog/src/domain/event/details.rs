@@ -54,6 +54,8 @@ pub struct Details {
     pub currency: Currency,
     /// What comes back on cancellation.
     pub policy: Policy,
+    /// Whether picking seats by hand must not leave a single seat alone.
+    pub forbid_orphan_seats: bool,
 }
 
 impl Details {

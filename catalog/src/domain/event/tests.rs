@@ -34,6 +34,7 @@ fn details() -> Details {
         per_customer_limit: 6,
         currency: Currency::parse("EUR").unwrap(),
         policy: Policy::default(),
+        forbid_orphan_seats: false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::offer::Offer;
 use crate::domain::venue::Venue;
 
 /// Columns that may change, in the order of [`changing_values`].
-const CHANGING: [&str; 24] = [
+const CHANGING: [&str; 25] = [
     "version",
     "title",
     "description",
@@ -38,6 +38,7 @@ const CHANGING: [&str; 24] = [
     "facts",
     "updated_at",
     "plan_id",
+    "forbid_orphan_seats",
 ];
 
 /// Inserts an event and its words.
@@ -108,6 +109,7 @@ fn changing_values(event: &Event, now: i64) -> Vec<Value> {
         publication.map_or(0, |p| p.facts).into(),
         now.into(),
         event.plan_id.into(),
+        details.forbid_orphan_seats.into(),
     ]
 }
 

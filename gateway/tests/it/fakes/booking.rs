@@ -20,6 +20,9 @@ fake! { BookingService in pb {
     hold_seats(HoldSeatsRequest) -> HoldSeatsResponse: |script, _| {
         Ok(pb::HoldSeatsResponse { booking: script.bookings.lock().unwrap().first().cloned() })
     };
+    hold_best_available(HoldBestAvailableRequest) -> HoldBestAvailableResponse: |script, _| {
+        Ok(pb::HoldBestAvailableResponse { booking: script.bookings.lock().unwrap().first().cloned() })
+    };
     pay_booking(PayBookingRequest) -> PayBookingResponse: |script, request| {
         Ok(pb::PayBookingResponse { booking: find(script, &request.booking_id)? })
     };
