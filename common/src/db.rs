@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::Connection;
+use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
+
+mod trouble;
 
 use crate::clock::from_micros;
 use crate::settings::DatabaseSettings;
@@ -165,8 +168,17 @@ async fn sqlite(settings: &DatabaseSettings, connections: u32) -> Result<Databas
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(SQLITE_BUSY)
                 .foreign_keys(true)
-        });
+        })
+        .map_sqlx_sqlite_pool_opts(|options| options.after_release(|used, _| Box::pin(is_between_transactions(used))));
     Database::connect(options).await
+}
+
+/// Whether a connection may be used again. SQLite ends a transaction by itself when the disk is full; the driver's ROLLBACK
+/// then fails, and from there on it takes each transaction for a part of that one, whose COMMIT never comes.
+async fn is_between_transactions(used: &mut SqliteConnection) -> Result<bool, sea_orm::sqlx::Error> {
+    // Whoever dropped a transaction only asked for its ROLLBACK: this waits for it.
+    used.ping().await?;
+    Ok(!used.is_in_transaction())
 }
 
 /// `($1, $2), ($3, $4)`: placeholders of `rows` rows of `columns` columns, the first numbered `first`.
@@ -187,6 +199,23 @@ mod tests {
     #[test]
     fn placeholders_count_on() {
         assert_eq!(rows_of_placeholders(2, 2, 3), "($3, $4), ($5, $6)");
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_transaction_ended_behind_its_back_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::connect(&format!("sqlite://{}/t.db?mode=rwc", folder.path().display()), 1).await.unwrap();
+        db.execute(db.writer(), "CREATE TEMP TABLE of_this_connection (id integer)", []).await.unwrap();
+
+        let broken = db.begin().await.unwrap();
+        broken.execute_unprepared("ROLLBACK").await.unwrap();
+        drop(broken);
+        let next = db.begin().await.unwrap();
+        next.execute_unprepared("CREATE TABLE kept (id integer)").await.unwrap();
+        next.commit().await.unwrap();
+
+        assert!(db.query(db.writer(), "SELECT id FROM of_this_connection", []).await.is_err());
+        assert!(db.query(db.reader(), "SELECT id FROM kept", []).await.is_ok());
     }
 
     #[tokio::test]

@@ -6,7 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::Connection;
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlxSqliteConnector, Statement,
     TransactionTrait, Value,
@@ -66,7 +69,9 @@ impl Store {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writing = SqlitePoolOptions::new().max_connections(1);
+        let writing = writing.after_release(|used, _| Box::pin(is_between_transactions(used)));
+        let writer = writing.connect_with(options.clone()).await?;
         let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
         writer.execute_unprepared(SCHEMA).await.context("cannot create the tables")?;
         let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await?;
@@ -145,6 +150,14 @@ pub async fn insert_batch(
     let sql = "INSERT INTO batches (topic, partition, base_offset, last_offset, bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
     let values = [topic.id.into(), partition.into(), offsets.start.into(), (offsets.end - 1).into(), bytes.into()];
     transaction.execute_raw(statement(sql, values)).await.map(drop)
+}
+
+/// Whether the writing connection may be used again. SQLite ends a transaction by itself when the disk is full; the driver's
+/// ROLLBACK then fails, and from there on it takes each transaction for a part of that one, whose COMMIT never comes.
+async fn is_between_transactions(used: &mut SqliteConnection) -> Result<bool, sea_orm::sqlx::Error> {
+    // Whoever dropped a transaction only asked for its ROLLBACK: this waits for it.
+    used.ping().await?;
+    Ok(!used.is_in_transaction())
 }
 
 fn lock_beside(path: &Path) -> anyhow::Result<File> {
