@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use common::auth::Principal;
 use common::error::{ErrorKind, Refusal};
 use common::requests::{RequestIdError, RequestKey, is_request_id};
-use sea_orm::DbErr;
 use tracing::instrument;
 
 use crate::infrastructure::store::{Admitted, CheckInError, CheckedIn, Entry, Store, TicketUse, instant};
@@ -54,8 +53,7 @@ impl Refusal for CheckInError {
             Self::Void | Self::AlreadyCheckedIn(_) => ErrorKind::FailedPrecondition,
             Self::InvalidGate => ErrorKind::InvalidInput,
             Self::RequestConflict => RequestIdError::Conflict.kind(),
-            Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
-            Self::Db(_) => ErrorKind::Internal,
+            Self::Db(error) => error.kind(),
         }
     }
 
@@ -66,8 +64,7 @@ impl Refusal for CheckInError {
             Self::AlreadyCheckedIn(_) => "ALREADY_CHECKED_IN",
             Self::InvalidGate => "INVALID_INPUT",
             Self::RequestConflict => RequestIdError::Conflict.reason(),
-            Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
-            Self::Db(_) => "INTERNAL",
+            Self::Db(error) => error.reason(),
         }
     }
 

@@ -7,7 +7,6 @@ use common::auth::{Principal, Role};
 use common::error::{ErrorKind, Refusal};
 use common::ids::BookingId;
 use common::requests::{RequestIdError, RequestKey};
-use sea_orm::DbErr;
 use tracing::instrument;
 
 use super::check_in::first_use;
@@ -22,8 +21,7 @@ impl Refusal for TransitionError {
             Self::Refused(CommandError::UnknownToken) => ErrorKind::InvalidInput,
             Self::Refused(CommandError::NoSuchItem(_)) => ErrorKind::NotFound,
             Self::AlreadyCheckedIn(_) | Self::Refused(_) => ErrorKind::FailedPrecondition,
-            Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
-            Self::Db(_) => ErrorKind::Internal,
+            Self::Db(error) => error.kind(),
         }
     }
 
@@ -40,8 +38,7 @@ impl Refusal for TransitionError {
             Self::Refused(
                 CommandError::InvalidState { .. } | CommandError::EventCancelled | CommandError::ItemCancelled(_),
             ) => "INVALID_STATE",
-            Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
-            Self::Db(_) => "INTERNAL",
+            Self::Db(error) => error.reason(),
         }
     }
 

@@ -83,8 +83,8 @@ impl Refusal for HoldError {
             }
             Self::Party(_) => ErrorKind::InvalidInput,
             Self::RequestId(error) => error.kind(),
-            Self::Offer(_) | Self::Db(DbErr::ConnectionAcquire(_)) => ErrorKind::Unavailable,
-            Self::Db(_) => ErrorKind::Internal,
+            Self::Offer(_) => ErrorKind::Unavailable,
+            Self::Db(error) => error.kind(),
         }
     }
 
@@ -101,8 +101,8 @@ impl Refusal for HoldError {
             Self::OrphanSeats(_) => "ORPHAN_SEAT",
             Self::Party(_) => "INVALID_INPUT",
             Self::RequestId(error) => error.reason(),
-            Self::Offer(_) | Self::Db(DbErr::ConnectionAcquire(_)) => "UNAVAILABLE",
-            Self::Db(_) => "INTERNAL",
+            Self::Offer(_) => "UNAVAILABLE",
+            Self::Db(error) => error.reason(),
         }
     }
 

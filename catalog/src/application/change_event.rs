@@ -64,7 +64,7 @@ impl Refusal for ChangeEventError {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::State(_) | Self::Version { .. } => ErrorKind::FailedPrecondition,
             Self::Busy(_) => ErrorKind::Unavailable,
-            Self::Store(_) => ErrorKind::Internal,
+            Self::Store(error) => error.kind(),
         }
     }
 
@@ -75,7 +75,7 @@ impl Refusal for ChangeEventError {
             Self::State(_) => "INVALID_STATE",
             Self::Version { .. } => "VERSION_CONFLICT",
             Self::Busy(_) => "UNAVAILABLE",
-            Self::Store(_) => "INTERNAL",
+            Self::Store(error) => error.reason(),
         }
     }
 

@@ -49,7 +49,7 @@ impl Refusal for CreateEventError {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Store(_) => ErrorKind::Internal,
+            Self::Store(error) => error.kind(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Refusal for CreateEventError {
         match self {
             Self::Invalid(_) => "INVALID_INPUT",
             Self::NotFound { .. } => "NOT_FOUND",
-            Self::Store(_) => "INTERNAL",
+            Self::Store(error) => error.reason(),
         }
     }
 

@@ -24,14 +24,14 @@ impl Refusal for CreateVenueError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
-            Self::Store(_) => ErrorKind::Internal,
+            Self::Store(error) => error.kind(),
         }
     }
 
     fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "INVALID_INPUT",
-            Self::Store(_) => "INTERNAL",
+            Self::Store(error) => error.reason(),
         }
     }
 

@@ -60,7 +60,7 @@ impl Refusal for ImportPlanError {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::VenueNotFound(_) => ErrorKind::NotFound,
             Self::NotHeld(_) => ErrorKind::Unavailable,
-            Self::Store(_) => ErrorKind::Internal,
+            Self::Store(error) => error.kind(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Refusal for ImportPlanError {
             Self::Invalid(_) => "INVALID_INPUT",
             Self::VenueNotFound(_) => "NOT_FOUND",
             Self::NotHeld(_) => "UNAVAILABLE",
-            Self::Store(_) => "INTERNAL",
+            Self::Store(error) => error.reason(),
         }
     }
 

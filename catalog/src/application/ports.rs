@@ -1,7 +1,9 @@
 //! What the stories need from outside: a store shaped by their decisions, and the service that sells.
 
 use async_trait::async_trait;
+use common::error::{ErrorKind, Refusal};
 use common::ids::{EventId, SeatId, SeatingPlanId, VenueId};
+use sea_orm::DbErr;
 
 use crate::domain::event::{Decision, Event};
 use crate::domain::plan::{Outline, Plan};
@@ -11,6 +13,16 @@ use crate::domain::venue::Venue;
 #[derive(Debug, thiserror::Error)]
 #[error("the store failed")]
 pub struct StoreError(#[from] pub anyhow::Error);
+
+impl Refusal for StoreError {
+    fn kind(&self) -> ErrorKind {
+        self.0.downcast_ref::<DbErr>().map_or(ErrorKind::Internal, Refusal::kind)
+    }
+
+    fn reason(&self) -> &'static str {
+        self.0.downcast_ref::<DbErr>().map_or("INTERNAL", Refusal::reason)
+    }
+}
 
 /// Whether a guarded write took place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

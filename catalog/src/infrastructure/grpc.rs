@@ -82,6 +82,7 @@ impl Api {
 pub fn refuse(refusal: &dyn Refusal) -> Status {
     match refusal.kind() {
         ErrorKind::Unavailable => {
+            tracing::warn!(error = %error::chain(refusal), "unavailable");
             let (text, reason) = (refusal.to_string(), refusal.reason());
             error::status(ErrorKind::Unavailable, reason, text, refusal.field(), refusal.metadata())
         }

@@ -46,7 +46,7 @@ impl Refusal for ReadError {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Invalid(_) => ErrorKind::InvalidInput,
-            Self::Database(_) => ErrorKind::Internal,
+            Self::Database(error) => error.kind(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Refusal for ReadError {
         match self {
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Invalid(_) => "INVALID_INPUT",
-            Self::Database(_) => "INTERNAL",
+            Self::Database(error) => error.reason(),
         }
     }
 

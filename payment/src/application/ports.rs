@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use common::error::{ErrorKind, Refusal};
 use common::ids::{PaymentId, RefundId};
 use common::money::Money;
 use common::telemetry::Carrier;
@@ -144,6 +145,24 @@ pub enum StoreError {
     /// Somebody else wrote in between; nothing was written.
     #[error("payment {0} was written by somebody else in between")]
     Stale(PaymentId),
+}
+
+impl Refusal for StoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Database(error) => error.kind(),
+            Self::Corrupt { .. } => ErrorKind::Internal,
+            Self::Stale(_) => ErrorKind::Unavailable,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Database(error) => error.reason(),
+            Self::Corrupt { .. } => "INTERNAL",
+            Self::Stale(_) => "UNAVAILABLE",
+        }
+    }
 }
 
 /// Keeps payments. Decisions are written whole or not at all; a payment's row lock is the first one taken.

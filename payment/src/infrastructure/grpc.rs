@@ -127,7 +127,7 @@ impl Refusal for ReadError {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::TooMany(_) => ErrorKind::InvalidInput,
-            Self::Store(_) => ErrorKind::Internal,
+            Self::Store(error) => error.kind(),
         }
     }
 
@@ -135,7 +135,7 @@ impl Refusal for ReadError {
         match self {
             Self::NotFound => "NOT_FOUND",
             Self::TooMany(_) => "INVALID_INPUT",
-            Self::Store(_) => "INTERNAL",
+            Self::Store(error) => error.reason(),
         }
     }
 
