@@ -25,6 +25,8 @@ pub const ROLES_CLAIM: &str = "https://eventix.invalid/roles";
 
 /// How long a token lives.
 const TOKEN_LIFE_SECONDS: i64 = 24 * 60 * 60;
+/// How much earlier than now a token holds: each process mints by its own clock, and another's may be behind.
+const NOT_BEFORE_SLACK_SECONDS: i64 = 3600;
 /// How long a service token is used before the next one is minted.
 const SERVICE_TOKEN_REUSE: Duration = Duration::from_secs(300);
 const KEY_PEM: &str = include_str!("../../gateway/dev-issuer.pem");
@@ -89,7 +91,7 @@ impl DevIssuer {
             "aud": AUDIENCE,
             "sub": subject,
             "iat": now,
-            "nbf": now,
+            "nbf": now - NOT_BEFORE_SLACK_SECONDS,
             "exp": now + TOKEN_LIFE_SECONDS,
             ROLES_CLAIM: [role],
         });
