@@ -65,11 +65,19 @@ impl TestDb {
         let server = std::env::var(POSTGRES).unwrap_or_else(|_| {
             panic!("{POSTGRES} must name a PostgreSQL server that tests may use: run the tests through ./tests/run")
         });
+        Self::postgres_on(&server).await
+    }
+
+    /// A new database on this PostgreSQL server: `postgres://user:password@host:port/database`.
+    ///
+    /// # Panics
+    /// When the server does not make one.
+    pub async fn postgres_on(server: &str) -> Self {
         let database = format!("eventix_test_{}", FactId::new().0.simple());
-        administer(&server, &format!("CREATE DATABASE {database} TEMPLATE template0")).await;
-        let url = with_database(&server, &database);
+        administer(server, &format!("CREATE DATABASE {database} TEMPLATE template0")).await;
+        let url = with_database(server, &database);
         let db = Db::connect(&url, CONNECTIONS).await.expect("a new PostgreSQL database opens");
-        Self { db, url, home: Home::Server { url: server, database } }
+        Self { db, url, home: Home::Server { url: server.to_owned(), database } }
     }
 
     /// Connects once more, as another process would: with a pool and a time of its own.

@@ -67,8 +67,13 @@ pub struct Seat {
 impl Shop {
     /// A client of a running product.
     pub fn of(product: &Product) -> Self {
+        Self::at(product.http)
+    }
+
+    /// A client of the gateway at an address.
+    pub fn at(gateway: SocketAddr) -> Self {
         Self {
-            address: Arc::new(RwLock::new(product.http)),
+            address: Arc::new(RwLock::new(gateway)),
             http: hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http(),
             issuer: DevIssuer::new(Arc::new(SystemClock)).unwrap(),
         }

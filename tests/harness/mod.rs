@@ -5,7 +5,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 #![expect(clippy::unwrap_used, reason = "a test stops at anything unexpected")]
 
+pub mod broker;
+pub mod mesh;
 pub mod plans;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -21,6 +27,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The binary under test.
 pub const EVENTIX: &str = env!("CARGO_BIN_EXE_eventix");
@@ -255,6 +262,23 @@ pub fn token(user: &str, role: &str) -> String {
     let output = eventix(&["token", "--user", user, "--role", role]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).trim().to_owned()
+}
+
+/// Whether the admin side of a process says that requests may come.
+pub async fn is_ready(admin: SocketAddr) -> bool {
+    admin_page(admin, "/health/ready").await.is_ok_and(|answer| answer.contains(" 200 OK"))
+}
+
+/// A page of an admin side with its head, read to the end.
+pub async fn admin_page(admin: SocketAddr, path: &str) -> std::io::Result<String> {
+    let ask = async {
+        let mut stream = tokio::net::TcpStream::connect(admin).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    tokio::time::timeout(EXCHANGE, ask).await?
 }
 
 /// Bytes as text.
