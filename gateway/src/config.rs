@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use common::settings::{Fault, Peer, Process, Secret, Settings};
+use common::settings::{Fault, KafkaSettings, Peer, Process, Secret, Settings, broker_faults};
 use serde::{Deserialize, Serialize};
+
+use crate::{cache, rate_limit, redis};
 
 /// Settings of the gateway: `EVENTIX_GATEWAY__…`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +37,16 @@ pub struct Config {
     pub cursor_key: Secret,
     /// Memory for seating plans kept between requests, bytes. Default 64 MiB.
     pub plan_cache_bytes: u64,
+    /// Log on which catalog tells what it changed, `host:port,…`; empty: what is kept only ages.
+    pub brokers: String,
+    /// How the brokers are reached.
+    pub kafka: KafkaSettings,
+    /// What is kept of catalog between requests.
+    pub cache: cache::Settings,
+    /// What replicas share: kept reads and rate limits.
+    pub redis: redis::Settings,
+    /// How often one caller may ask.
+    pub rate_limit: rate_limit::Settings,
     /// What a request may cost.
     pub limits: Limits,
 }
@@ -80,6 +92,11 @@ impl Default for Config {
             drain: Duration::from_secs(10),
             cursor_key: Secret::default(),
             plan_cache_bytes: 64 * 1024 * 1024,
+            brokers: String::new(),
+            kafka: KafkaSettings::default(),
+            cache: cache::Settings::default(),
+            redis: redis::Settings::default(),
+            rate_limit: rate_limit::Settings::default(),
             limits: Limits::default(),
         }
     }
@@ -125,6 +142,12 @@ impl Settings for Config {
             (public_key, "cursor_key", "is missing: production does not sign with a public key"),
             (imports, "limits.import_body_bytes", "must not be below limits.body_bytes"),
         ]));
+        if !self.brokers.is_empty() {
+            faults.extend(broker_faults(&self.brokers));
+            faults.extend(self.kafka.faults_inside("kafka", &self.process));
+        }
+        faults.extend(self.redis.faults_inside("redis", &self.process));
+        faults.extend(self.rate_limit.faults_inside("rate_limit"));
         faults
     }
 }

@@ -15,6 +15,8 @@ pub enum Code {
     BadUserInput,
     /// The document is not valid, or over a limit.
     ValidationFailed,
+    /// Ask less often; `Retry-After` says when to ask again.
+    RateLimited,
     /// Our fault.
     Internal,
     /// Try again.
@@ -29,6 +31,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Internal => "INTERNAL_SERVER_ERROR",
             Self::Unavailable => "UNAVAILABLE",
         }

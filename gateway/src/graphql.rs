@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 use async_graphql::Context;
 
+use crate::cache::Catalog;
 use crate::clients::Clients;
 use crate::cursor::Cursors;
-use crate::graphql::seat_map::plan::Plans;
 
 /// What every resolver may need, shared by all requests.
 pub struct Api {
@@ -32,8 +32,8 @@ pub struct Api {
     pub clients: Clients,
     /// Signs cursors.
     pub cursors: Cursors,
-    /// Seating plans kept between requests.
-    pub plans: Plans,
+    /// What everybody may see of catalog, kept between requests.
+    pub catalog: Arc<Catalog>,
 }
 
 impl Api {

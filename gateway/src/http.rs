@@ -9,6 +9,7 @@ mod params;
 mod reply;
 mod ticket_keys;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,6 +20,7 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt;
 use common::auth::Identity;
+use common::clock::Clock;
 use common::dev_issuer::DevIssuer;
 use common::runtime::{Shutdown, long_after};
 use http::header::{CACHE_CONTROL, CONNECTION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
@@ -26,11 +28,13 @@ use http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tower_http::cors::CorsLayer;
 
+use crate::cache::{self, Catalog};
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::cursor::Cursors;
 use crate::graphql::Api;
-use crate::graphql::seat_map::plan::Plans;
+use crate::rate_limit::Limiter;
+use crate::redis::Redis;
 use crate::schema::{self, Schema};
 use health::Readiness;
 
@@ -42,6 +46,7 @@ pub struct App {
     schema: Schema,
     readiness: Arc<Readiness>,
     shutdown: Shutdown,
+    limiter: Limiter,
     dev: Option<Arc<DevIssuer>>,
 }
 
@@ -53,6 +58,7 @@ impl App {
     pub fn new(
         config: Config,
         identity: Identity,
+        clock: Arc<dyn Clock>,
         dev: Option<Arc<DevIssuer>>,
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
@@ -61,13 +67,25 @@ impl App {
         }
         let clients = Clients::new(&config)?;
         let readiness = Arc::new(Readiness::new(&clients, identity.verifier.clone(), shutdown.clone()));
-        let api = Arc::new(Api {
-            clients,
-            cursors: Cursors::new(config.cursor_key.expose()),
-            plans: Plans::new(config.plan_cache_bytes),
-        });
+        let redis = Redis::connect(&config.redis)?;
+        let parts = cache::Parts {
+            clients: clients.clone(),
+            tokens: identity.tokens.clone(),
+            clock,
+            redis: redis.clone(),
+            secret: config.cursor_key.expose().to_owned(),
+            plan_bytes: config.plan_cache_bytes,
+        };
+        let catalog = Arc::new(Catalog::new(&config.cache, parts));
+        let limiter = Limiter::new(&config.rate_limit, config.process.is_production(), redis);
+        let api = Arc::new(Api { clients, cursors: Cursors::new(config.cursor_key.expose()), catalog });
         let schema = schema::build(dev.is_some());
-        Ok(Arc::new(Self { config, identity, api, schema, readiness, shutdown, dev }))
+        Ok(Arc::new(Self { config, identity, api, schema, readiness, shutdown, limiter, dev }))
+    }
+
+    /// What is kept of catalog, to be told of changes.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.api.catalog.clone()
     }
 
     /// What the gateway needs in order to work.
@@ -96,8 +114,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) -> 
     });
     let signal = shutdown.clone();
     let stop = async move { long_after(&signal, drain_delay).await };
+    let service = router(app)?.into_make_service_with_connect_info::<SocketAddr>();
     tokio::select! {
-        served = axum::serve(listener, router(app)?).with_graceful_shutdown(stop) => served.context("HTTP server"),
+        served = axum::serve(listener, service).with_graceful_shutdown(stop) => served.context("HTTP server"),
         () = long_after(&shutdown, drain_delay + drain) => {
             tracing::warn!("requests that did not end within {drain:?} are cut off");
             Ok(())

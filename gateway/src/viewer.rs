@@ -46,6 +46,11 @@ impl Authenticated {
     pub fn is_admin(&self) -> bool {
         self.principal.has(Role::Admin)
     }
+
+    /// Whose token it is.
+    pub fn subject(&self) -> &str {
+        &self.principal.subject
+    }
 }
 
 /// On whose behalf one request is answered.

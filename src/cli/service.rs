@@ -78,6 +78,8 @@ pub(super) fn run<S: Service>(args: &ServiceArgs) -> anyhow::Result<()> {
 
 pub(super) fn run_gateway(args: &ProcessArgs) -> anyhow::Result<()> {
     let loader = services::from_outside(Loader::new::<gateway::Config>(), args.config.as_deref());
+    let broker = args.grpc_base_port.map(|base| on_loopback(base + 3).to_string());
+    let loader = loader.flag("--grpc-base-port", "brokers", broker);
     let config = args.over::<gateway::Config>(loader).load::<gateway::Config>().map_err(BadSettings::from)?;
     in_runtime(alone(config, unique_name(gateway::Config::SERVICE)))
 }

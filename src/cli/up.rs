@@ -236,10 +236,7 @@ fn here<S: Service>(folder: &Folder, run: &RunFile) -> Loader {
             loader = loader.place(&format!("{peer}.endpoints"), format!("http://{address}"));
         }
     }
-    if !S::DATABASES.is_empty() {
-        loader = loader.place("brokers", run.broker.to_string());
-    }
-    services::from_outside(loader, None)
+    services::from_outside(loader.place("brokers", run.broker.to_string()), None)
 }
 
 /// Where and as whom a service of the embedded run works.

@@ -269,8 +269,10 @@ async fn update(ctx: &Context<'_>, input: UpdateEventInput) -> Result<Event, Fai
         cancellation_policy: input.cancellation_policy.map(policy).transpose()?,
         forbid_orphan_seats: input.forbid_orphan_seats,
     };
-    let answer = call!(Api::of(ctx).clients.catalog, update_event, caller, message)?;
-    shown(answer.event)
+    let event_id = message.event_id.clone();
+    let answer = call!(Api::of(ctx).clients.catalog, update_event, caller, message);
+    refresh(ctx, &event_id).await;
+    shown(answer?.event)
 }
 
 async fn set_prices(ctx: &Context<'_>, input: SetPricesInput) -> Result<Event, Failure> {
@@ -278,23 +280,32 @@ async fn set_prices(ctx: &Context<'_>, input: SetPricesInput) -> Result<Event, F
     let prices = input.prices.len();
     let message =
         pb::SetPricesRequest { event_id: input.event_id.0, prices: price_list(input.prices, input.seat_prices)? };
+    let event_id = message.event_id.clone();
     let answer = call!(Api::of(ctx).clients.catalog, set_prices, caller, message);
+    refresh(ctx, &event_id).await;
     let answer = answer.map_err(|status| in_price_lists(status.into(), prices))?;
     shown(answer.event)
 }
 
 async fn publish(ctx: &Context<'_>, input: PublishEventInput) -> Result<Event, Failure> {
     let caller = Viewer::of(ctx).admin()?;
-    let message = pb::PublishEventRequest { event_id: input.event_id.0 };
-    let answer = call!(Api::of(ctx).clients.catalog, publish_event, caller, message)?;
-    shown(answer.event)
+    let message = pb::PublishEventRequest { event_id: input.event_id.0.clone() };
+    let answer = call!(Api::of(ctx).clients.catalog, publish_event, caller, message);
+    refresh(ctx, &input.event_id).await;
+    shown(answer?.event)
 }
 
 async fn cancel(ctx: &Context<'_>, input: CancelEventInput) -> Result<Event, Failure> {
     let caller = Viewer::of(ctx).admin()?;
-    let message = pb::CancelEventRequest { event_id: input.event_id.0 };
-    let answer = call!(Api::of(ctx).clients.catalog, cancel_event, caller, message)?;
-    shown(answer.event)
+    let message = pb::CancelEventRequest { event_id: input.event_id.0.clone() };
+    let answer = call!(Api::of(ctx).clients.catalog, cancel_event, caller, message);
+    refresh(ctx, &input.event_id).await;
+    shown(answer?.event)
+}
+
+/// Lets everybody see a change from now on; also after a failure, which may have come after the change.
+async fn refresh(ctx: &Context<'_>, event_id: &str) {
+    Api::of(ctx).catalog.changed(event_id).await;
 }
 
 fn shown(event: Option<pb::Event>) -> Result<Event, Failure> {

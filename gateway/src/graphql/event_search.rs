@@ -10,6 +10,7 @@ use super::Api;
 use super::event::{Event, EventStatus, availability};
 use super::page::{Connection, PageRequest};
 use super::scalars::{BigInt, Timestamp};
+use crate::cache::SearchPage;
 use crate::clients::call_retried;
 use crate::error::Fault;
 use crate::viewer::Viewer;
@@ -58,7 +59,7 @@ pub async fn search(
     match has_free_seats {
         None => {
             let answer = read(ctx, request).await?;
-            let events = answer.events.into_iter().map(Arc::new).map(Event).collect();
+            let events = answer.events.iter().cloned().map(Event).collect();
             page.connection(ctx, events, &answer.tokens, answer.has_more)
         }
         Some(wanted) => Filtered { wanted, found: Vec::new(), last: None }.search(ctx, &page, request).await,
@@ -81,13 +82,14 @@ fn message(filter: EventFilter, status: Option<EventStatus>, page: &PageRequest)
     }
 }
 
-async fn read(ctx: &Context<'_>, request: pb::SearchEventsRequest) -> Result<pb::SearchEventsResponse, Fault> {
-    let caller = Viewer::of(ctx).reader();
-    let answer = call_retried!(Api::of(ctx).clients.catalog, search_events, caller, request)?;
-    if answer.events.len() != answer.tokens.len() {
-        return Err(Fault::internal("events came without their tokens"));
+/// Organisers see what is stored now, everybody else what is kept of it.
+async fn read(ctx: &Context<'_>, request: pb::SearchEventsRequest) -> Result<Arc<SearchPage>, Fault> {
+    let (api, viewer) = (Api::of(ctx), Viewer::of(ctx));
+    if !viewer.is_admin() {
+        return api.catalog.search(request).await;
     }
-    Ok(answer)
+    let answer = call_retried!(api.clients.catalog, search_events, viewer.reader(), request)?;
+    SearchPage::of(answer).map(Arc::new).ok_or_else(|| Fault::internal("events came without their tokens"))
 }
 
 /// A page being gathered from several pages of catalog.
@@ -112,7 +114,7 @@ impl Filtered {
             let answer = read(ctx, request.clone()).await?;
             more_unread = answer.has_more;
             self.last = answer.tokens.last().cloned().or(self.last);
-            self.keep(ctx, answer).await?;
+            self.keep(ctx, &answer).await?;
             if self.found.len() > wanted || !more_unread {
                 break;
             }
@@ -129,11 +131,11 @@ impl Filtered {
         Ok(connection)
     }
 
-    async fn keep(&mut self, ctx: &Context<'_>, answer: pb::SearchEventsResponse) -> Result<(), Fault> {
-        let places = try_join_all(answer.events.iter().map(|event| availability(ctx, event))).await?;
-        for ((event, token), places) in answer.events.into_iter().zip(answer.tokens).zip(places) {
+    async fn keep(&mut self, ctx: &Context<'_>, page: &SearchPage) -> Result<(), Fault> {
+        let places = try_join_all(page.events.iter().map(|event| availability(ctx, event))).await?;
+        for ((event, token), places) in page.events.iter().zip(&page.tokens).zip(places) {
             if (places.free > 0) == self.wanted {
-                self.found.push((Event(Arc::new(event)), token));
+                self.found.push((Event(event.clone()), token.clone()));
             }
         }
         Ok(())

@@ -64,7 +64,7 @@ pub async fn of_event(ctx: &Context<'_>, event: &catalog::Event) -> Result<Optio
         let answer = call_retried!(api.clients.booking, get_seat_states, caller, message);
         Ok::<_, Fault>(optional(answer)?.unwrap_or_default())
     };
-    let plan = api.plans.get(&api.clients, caller, &event.seating_plan_id);
+    let plan = api.catalog.plan(&event.seating_plan_id);
     let (plan, states) = futures_util::try_join!(plan, states)?;
     Ok(Some(SeatMap(Arc::new(Seating::new(event, plan, states)?))))
 }

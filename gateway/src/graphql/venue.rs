@@ -152,7 +152,8 @@ impl VenueQuery {
 /// # Errors
 /// As catalog answers.
 pub async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Venue>, Fault> {
-    Ok(Loaders::of(ctx).venues.load_one(id.0.clone()).await?.map(Venue))
+    let found = Loaders::of(ctx).venues.load_one(id.0.clone()).await?;
+    Ok(found.map(|venue| Venue(pb::Venue::clone(&venue))))
 }
 
 async fn list(ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<Connection<Venue>, Fault> {

@@ -1,12 +1,14 @@
 //! GraphQL over HTTP: method, caller, media types, body, document, limits, execution, in that order.
+//! Rate limits apply as soon as it is known whose they are: an address's before anything is read, a subject's by what it asks.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
 use async_graphql::parser::types::{OperationType, Selection};
 use async_graphql::{Request as Execution, Value};
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use common::failpoint::{self, Step};
@@ -23,6 +25,7 @@ use super::reply::{self, Rejection};
 use crate::error::{Code, Fault};
 use crate::graphql::loaders::Loaders;
 use crate::limits;
+use crate::rate_limit::{self, Asked};
 use crate::viewer::{Authenticated, Viewer, authenticate};
 
 /// The one mutation whose body may be large.
@@ -43,15 +46,32 @@ async fn handle(app: &Arc<App>, parts: &Parts, body: Body, media: Option<Media>)
     if !matches!(parts.method, Method::GET | Method::POST) {
         return Err(Rejection::method("use POST, or GET for queries", "GET, POST"));
     }
-    let caller = authenticate(&app.identity, &parts.headers).await?;
+    let caller = authenticate(&app.identity, &parts.headers).await;
+    if !matches!(caller, Ok(Some(_))) {
+        app.limiter.admit(Asked::From(address(app, parts))).await?;
+    }
+    let caller = caller?;
     let media = media.ok_or_else(|| {
         let text = "answers are application/graphql-response+json or application/json";
         Rejection::http(StatusCode::NOT_ACCEPTABLE, text)
     })?;
     let (params, large) = params(app, parts, body, caller.as_ref()).await?;
-    let prepared = Prepared::new(app, params, &parts.method, large)?;
+    let prepared = Prepared::new(app, params, &parts.method, large);
+    if let Some(caller) = &caller {
+        let mutates = prepared.as_ref().is_ok_and(|prepared| prepared.mutates);
+        let asked = if mutates { Asked::Mutation } else { Asked::Read };
+        app.limiter.admit(asked(caller.subject())).await?;
+    }
+    let prepared = prepared?;
     let allowed = if large { app.config.import_timeout } else { app.config.request_timeout };
     prepared.execute(app, caller, Instant::now() + allowed, media).await
+}
+
+/// The client's address; unknown only where no connection is, which all share.
+fn address(app: &App, parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    rate_limit::address::of_client(peer, &parts.headers, app.config.rate_limit.trusted_proxies)
 }
 
 /// The request's parameters, and whether its body is over the ordinary limit.
@@ -97,6 +117,7 @@ fn too_large(limit: usize) -> Rejection {
 struct Prepared {
     params: Params,
     document: ExecutableDocument,
+    mutates: bool,
     /// Root fields as they are written, fragments aside.
     root: Vec<String>,
 }
@@ -113,11 +134,11 @@ impl Prepared {
         }
         limits::document::check(&document, &params.variables, limits, app.is_open())
             .map_err(|error| Rejection::document(error.to_string()))?;
-        let root = root_fields(operation);
+        let (root, mutates) = (root_fields(operation), operation.ty == OperationType::Mutation);
         if large && root != [LARGE_OPERATION] {
             return Err(too_large(limits.body_bytes));
         }
-        Ok(Self { params, document, root })
+        Ok(Self { params, document, mutates, root })
     }
 
     async fn execute(

@@ -1,16 +1,19 @@
 //! What goes back: an answer with data, or a rejection before anything was executed. Both get codes and the trace id.
 
+use std::time::Duration;
+
 use async_graphql::{PathSegment, ServerError, Value};
 use axum::body::Body;
 use axum::response::Response;
 use common::telemetry;
-use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::negotiate::Media;
 use super::observe::Outcome;
 use crate::error::{Code, Fault};
+use crate::rate_limit::TooOften;
 
 /// A request that is not executed.
 #[derive(Debug)]
@@ -20,13 +23,13 @@ pub struct Rejection {
     fault: Fault,
     errors: Vec<ServerError>,
     allow: Option<&'static str>,
+    retry_after: Option<Duration>,
 }
 
 impl Rejection {
     /// A request that breaks a rule of HTTP or of GraphQL over HTTP.
     pub fn http(status: StatusCode, message: impl Into<String>) -> Self {
-        let fault = Fault::new(Code::BadUserInput, message);
-        Self { status: Some(status), fault, errors: Vec::new(), allow: None }
+        Self { status: Some(status), ..Self::from(Fault::new(Code::BadUserInput, message)) }
     }
 
     /// A method that is not allowed, with those that are.
@@ -36,8 +39,7 @@ impl Rejection {
 
     /// A document that is not valid.
     pub fn document(message: impl Into<String>) -> Self {
-        let fault = Fault::new(Code::ValidationFailed, message);
-        Self { status: None, fault, errors: Vec::new(), allow: None }
+        Fault::new(Code::ValidationFailed, message).into()
     }
 
     /// A document that the engine refused before executing it.
@@ -62,6 +64,9 @@ impl Rejection {
         if let Some(allow) = self.allow {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if let Some(seconds) = self.retry_after.map(whole_seconds) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -76,11 +81,24 @@ impl From<Fault> for Rejection {
             Code::Forbidden => Some(StatusCode::FORBIDDEN),
             Code::BadUserInput => Some(StatusCode::BAD_REQUEST),
             Code::ValidationFailed => None,
+            Code::RateLimited => Some(StatusCode::TOO_MANY_REQUESTS),
             Code::Internal => Some(StatusCode::INTERNAL_SERVER_ERROR),
             Code::Unavailable => Some(StatusCode::SERVICE_UNAVAILABLE),
         };
-        Self { status, fault, errors: Vec::new(), allow: None }
+        Self { status, fault, errors: Vec::new(), allow: None, retry_after: None }
     }
+}
+
+impl From<TooOften> for Rejection {
+    fn from(TooOften { retry_after }: TooOften) -> Self {
+        let fault = Fault::new(Code::RateLimited, "too many requests, try again later");
+        Self { retry_after: Some(retry_after), ..Self::from(fault) }
+    }
+}
+
+/// Rounded up: who comes back then is let through.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Answers what was executed.

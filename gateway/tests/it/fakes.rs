@@ -33,6 +33,7 @@ pub struct Script {
     pub history: Mutex<Vec<booking_pb::HistoryEntry>>,
     pub payments: Mutex<Vec<payment_pb::Payment>>,
     refusals: Mutex<HashMap<&'static str, Status>>,
+    held: Mutex<HashMap<&'static str, Shutdown>>,
     calls: Mutex<Vec<Call>>,
 }
 
@@ -48,6 +49,25 @@ impl Script {
     /// Makes a method refuse from now on.
     pub fn refuse(&self, method: &'static str, status: Status) {
         self.refusals.lock().unwrap().insert(method, status);
+    }
+
+    /// Lets a method answer again.
+    pub fn allow(&self, method: &str) {
+        self.refusals.lock().unwrap().remove(method);
+    }
+
+    /// Holds back the answers of a method, as they stand when it is called, until what is returned is cancelled.
+    pub fn hold(&self, method: &'static str) -> Shutdown {
+        let release = Shutdown::new();
+        self.held.lock().unwrap().insert(method, release.clone());
+        release
+    }
+
+    async fn released(&self, method: &str) {
+        let held = self.held.lock().unwrap().get(method).cloned();
+        if let Some(release) = held {
+            release.cancelled().await;
+        }
     }
 
     /// The calls of a method so far.
@@ -89,7 +109,9 @@ macro_rules! fake {
             ) -> Result<tonic::Response<$pb::$response>, tonic::Status> {
                 self.0.enter(stringify!($method), &request)?;
                 let answer: fn(&super::Script, $pb::$request) -> Result<$pb::$response, tonic::Status> = $answer;
-                answer(&self.0, request.into_inner()).map(tonic::Response::new)
+                let answer = answer(&self.0, request.into_inner()).map(tonic::Response::new);
+                self.0.released(stringify!($method)).await;
+                answer
             })*
             $($rest)*
         }

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
 
 mod auth;
+mod cache;
 mod drain;
 mod embedded;
+mod facts;
 mod fakes;
 mod http_rules;
 mod identity;
@@ -12,6 +14,9 @@ mod limits;
 mod loaders;
 mod pages;
 mod queries;
+mod rate_limit;
+mod redis_faults;
+mod redis_server;
 mod refunds;
 mod refusals;
 mod schema;

@@ -1,9 +1,10 @@
 //! A running gateway in front of scripted services, and a client for it.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use common::auth::{Identity, Role};
-use common::clock::SystemClock;
+use common::clock::{Clock, SystemClock};
 use common::dev_issuer::DevIssuer;
 use common::error::{ErrorKind, status};
 use common::health::Health;
@@ -33,6 +34,7 @@ pub struct World {
     pub issuer: Arc<DevIssuer>,
     pub base: String,
     client: Client<HttpConnector, Full<bytes::Bytes>>,
+    endpoints: [SocketAddr; 3],
     stop: Shutdown,
     services: Shutdown,
     tasks: JoinSet<()>,
@@ -81,20 +83,24 @@ impl World {
         static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
         TELEMETRY.get_or_init(|| Telemetry::start("gateway-tests").unwrap());
         let (script, mut tasks) = (Arc::new(Script::default()), JoinSet::new());
-        let (stop, services) = (Shutdown::new(), Shutdown::new());
-        let peers = fakes::start(&script, &identity.verifier, &mut tasks, &services).await;
-        let [catalog, booking, payment] = peers.map(Peer::at);
-        let mut config = Config { catalog, booking, payment, ..Config::default() };
-        change(&mut config);
+        let services = Shutdown::new();
+        let endpoints = fakes::start(&script, &identity.verifier, &mut tasks, &services).await;
+        let before = Before { script, issuer, identity, dev, endpoints, services, tasks };
+        before.gateway(Arc::new(SystemClock), change).await
+    }
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let health = Health::starting(identity.verifier.clone(), stop.clone());
-        let host = Host { listener, identity, clock: Arc::new(SystemClock), instance: "test".into(), health };
-        let until = stop.clone();
-        tasks.spawn(async move { gateway::serve(config, host, dev, until).await.unwrap() });
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { script, issuer, base, client, stop, services, tasks }
+    /// Another gateway in front of the same services, as a replica would be, with a clock of its own.
+    pub async fn beside(&self, clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
+        let before = Before {
+            script: self.script.clone(),
+            issuer: self.issuer.clone(),
+            identity: self.issuer.identity().unwrap(),
+            dev: Some(self.issuer.clone()),
+            endpoints: self.endpoints,
+            services: self.services.clone(),
+            tasks: JoinSet::new(),
+        };
+        before.gateway(clock, change).await
     }
 
     /// Stops the services, but not the gateway.
@@ -183,6 +189,36 @@ impl Answer {
     }
 }
 
+/// What there is before a gateway.
+struct Before {
+    script: Arc<Script>,
+    issuer: Arc<DevIssuer>,
+    identity: Identity,
+    dev: Option<Arc<DevIssuer>>,
+    endpoints: [SocketAddr; 3],
+    services: Shutdown,
+    tasks: JoinSet<()>,
+}
+
+impl Before {
+    async fn gateway(self, clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> World {
+        let Self { script, issuer, identity, dev, endpoints, services, mut tasks } = self;
+        let [catalog, booking, payment] = endpoints.map(Peer::at);
+        let mut config = Config { catalog, booking, payment, ..Config::default() };
+        change(&mut config);
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let stop = Shutdown::new();
+        let health = Health::starting(identity.verifier.clone(), stop.clone());
+        let host = Host { listener, identity, clock, instance: "test".into(), health };
+        let until = stop.clone();
+        tasks.spawn(async move { gateway::serve(config, host, dev, until).await.unwrap() });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        World { script, issuer, base, client, endpoints, stop, services, tasks }
+    }
+}
+
 /// Code of the first top-level error.
 pub fn code(answer: &Value) -> Option<&str> {
     answer["errors"][0]["extensions"]["code"].as_str()
@@ -236,6 +272,15 @@ pub fn booking(n: u32) -> booking::Booking {
         total: eur(2500),
         items: vec![item],
         ..Default::default()
+    }
+}
+
+/// Waits until something holds.
+pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
 

@@ -1,15 +1,17 @@
-//! Seating plans, kept between requests: immutable per id, so they are read once and bounded only by memory.
+//! Seating plans as seat maps use them: compact, because they are kept between requests.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_graphql::Name;
+use bytes::Bytes;
 use common::grpc::Caller;
 use common::proto::catalog::v1 as pb;
-use moka::future::Cache;
+use prost::Message;
 use tonic::Status;
 
+use crate::cache::Cached;
 use crate::clients::Clients;
 use crate::error::Fault;
 
@@ -67,29 +69,11 @@ pub struct PlanSeat {
     pub companion: bool,
 }
 
-/// The plans read so far, least used forgotten first.
-pub struct Plans {
-    cache: Cache<String, Arc<Plan>>,
-}
-
-impl Plans {
-    /// Keeps up to `bytes` of plans.
-    pub fn new(bytes: u64) -> Self {
-        let weigh = |_: &String, plan: &Arc<Plan>| u32::try_from(plan.bytes()).unwrap_or(u32::MAX);
-        Self { cache: Cache::builder().max_capacity(bytes).weigher(weigh).build() }
-    }
-
-    /// A plan, read from catalog at most once however many ask at the same time.
-    ///
-    /// # Errors
-    /// As catalog answers.
-    pub async fn get(&self, clients: &Clients, caller: &Caller, id: &str) -> Result<Arc<Plan>, Fault> {
-        let read = async { read(clients, caller, id).await.map(Arc::new) };
-        self.cache.try_get_with_by_ref(id, read).await.map_err(|fault: Arc<Fault>| Fault::clone(&fault))
-    }
-}
-
-async fn read(clients: &Clients, caller: &Caller, id: &str) -> Result<Plan, Fault> {
+/// A plan, read from catalog.
+///
+/// # Errors
+/// As catalog answers; INTERNAL when there is no such plan.
+pub async fn read(clients: &Clients, caller: &Caller, id: &str) -> Result<Plan, Fault> {
     let mut client = clients.catalog.clone();
     let message = pb::StreamSeatingPlanRequest { seating_plan_id: id.to_owned() };
     let mut stream = client.stream_seating_plan(caller.request(message)).await.map_err(missing)?.into_inner();
@@ -105,10 +89,54 @@ fn missing(status: Status) -> Fault {
     if crate::error::is_absent(&status) { Fault::internal(status) } else { status.into() }
 }
 
-impl Plan {
-    fn bytes(&self) -> usize {
+impl Cached for Arc<Plan> {
+    fn encode(&self) -> Bytes {
+        self.to_wire().encode_to_vec().into()
+    }
+
+    fn decode(bytes: Bytes) -> Option<Self> {
+        let mut building = Building::default();
+        building.add(pb::StreamSeatingPlanResponse::decode(bytes).ok()?);
+        Some(Arc::new(building.plan))
+    }
+
+    fn weight(&self) -> usize {
         let seats: usize = self.seats.iter().map(|seat| seat.id.len() + seat.label.len() + SEAT_BYTES).sum();
         seats + self.rows.len() * (size_of::<PlanRow>() + 32) + self.zones.len() * (size_of::<PlanZone>() + 64)
+    }
+}
+
+impl Plan {
+    /// Everything of it in one message.
+    fn to_wire(&self) -> pb::StreamSeatingPlanResponse {
+        let summary = pb::SeatingPlanSummary {
+            seat_count: u32::try_from(self.seats.len()).unwrap_or(u32::MAX),
+            categories: self.categories.iter().map(Name::to_string).collect(),
+            areas: self.areas.clone(),
+            ..Default::default()
+        };
+        let zones = (0..).zip(&self.zones);
+        let rows = zones.flat_map(|(at, zone)| self.rows[zone.rows.clone()].iter().map(move |row| (at, zone, row)));
+        let rows = rows.map(|(zone_index, zone, row)| pb::PlanRow {
+            zone: zone.name.to_string(),
+            zone_index,
+            name: row.name.to_string(),
+            seats: self.seats[row.seats.clone()].iter().map(|seat| self.seat_to_wire(seat)).collect(),
+        });
+        pb::StreamSeatingPlanResponse { summary: Some(summary), rows: rows.collect() }
+    }
+
+    fn seat_to_wire(&self, seat: &PlanSeat) -> pb::PlanSeat {
+        pb::PlanSeat {
+            id: seat.id.to_string(),
+            number: seat.number.to_string(),
+            label: seat.label.to_string(),
+            x: seat.x,
+            y: seat.y,
+            category: self.categories.get(usize::from(seat.category)).map(Name::to_string).unwrap_or_default(),
+            accessible: seat.accessible,
+            companion: seat.companion,
+        }
     }
 }
 
@@ -200,5 +228,21 @@ mod tests {
         assert_eq!(plan.rows.iter().map(|row| row.seats.clone()).collect::<Vec<_>>(), [0..2, 2..3, 3..6]);
         assert_eq!(plan.categories, [Name::new("B"), Name::new("A")]);
         assert!(plan.seats.iter().all(|seat| seat.category == 1));
+    }
+
+    #[test]
+    fn a_plan_survives_its_stored_form() {
+        let mut building = Building::default();
+        let area = pb::Area { id: "a".into(), name: "Floor".into(), capacity: 300 };
+        let summary = pb::SeatingPlanSummary { categories: vec!["B".into()], areas: vec![area], ..Default::default() };
+        building
+            .add(pb::StreamSeatingPlanResponse { summary: Some(summary), rows: vec![row(0, "A", 2), row(1, "B", 3)] });
+        let plan = Arc::new(building.plan);
+
+        let read = Arc::<Plan>::decode(plan.encode()).unwrap();
+
+        assert_eq!(read.to_wire(), plan.to_wire());
+        assert_eq!((read.seats.len(), read.rows.len(), read.zones.len(), read.areas.len()), (5, 2, 2, 1));
+        assert_eq!(Arc::<Plan>::decode(Bytes::from_static(b"no plan")).map(|_| ()), None);
     }
 }
