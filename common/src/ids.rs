@@ -53,6 +53,8 @@ ids! {
     PaymentId,
     /// One refund.
     RefundId,
+    /// One thing a payment provider must do.
+    StepId,
     /// A fact on the log.
     FactId,
 }

@@ -203,10 +203,19 @@ pub fn set_gauge(name: &'static str, service: &str, label: &str, value: f64) {
 
 /// Counts something that happened.
 pub fn count(name: &'static str, service: &str, label: &str) {
+    count_by(name, service, KeyValue::new("name", label.to_owned()));
+}
+
+/// Counts something of which there is a closed set of kinds, under the label `kind`.
+pub fn count_kind(name: &'static str, service: &str, kind: &str) {
+    count_by(name, service, KeyValue::new("kind", kind.to_owned()));
+}
+
+fn count_by(name: &'static str, service: &str, label: KeyValue) {
     static COUNTERS: OnceLock<std::sync::Mutex<HashMap<&'static str, Counter<u64>>>> = OnceLock::new();
     let mut counters = COUNTERS.get_or_init(Default::default).lock().expect("no holder of this lock panics");
     counters
         .entry(name)
         .or_insert_with(|| meter().u64_counter(name).build())
-        .add(1, &[KeyValue::new("service", service.to_owned()), KeyValue::new("name", label.to_owned())]);
+        .add(1, &[KeyValue::new("service", service.to_owned()), label]);
 }

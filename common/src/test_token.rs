@@ -17,6 +17,10 @@ pub enum TestToken {
     TimeoutThenApproved,
     /// Declines, but the answer never arrives; asked for the status, it says so.
     TimeoutThenDeclined,
+    /// Approves at once, and tells of it by callback several times over.
+    DuplicateCallback,
+    /// Approves, and tells of it by callback before it answers.
+    CallbackFirst,
     /// Takes the authorisation in, and approves it this much later.
     ApproveAfter {
         /// Seconds, at most [`TestToken::SECONDS_MAX`].
@@ -42,13 +46,15 @@ impl TestToken {
     /// The most refund calls that can be made to fail.
     pub const TIMES_MAX: u32 = 1_000;
     /// Every token without a number in it.
-    pub const PLAIN: [Self; 8] = [
+    pub const PLAIN: [Self; 10] = [
         Self::Approve,
         Self::Decline,
         Self::InsufficientFunds,
         Self::Slow,
         Self::TimeoutThenApproved,
         Self::TimeoutThenDeclined,
+        Self::DuplicateCallback,
+        Self::CallbackFirst,
         Self::CaptureFails,
         Self::RefundPendingThenFailed,
     ];
@@ -75,6 +81,8 @@ impl fmt::Display for TestToken {
             Self::Slow => f.write_str("tok_slow"),
             Self::TimeoutThenApproved => f.write_str("tok_timeout_then_approved"),
             Self::TimeoutThenDeclined => f.write_str("tok_timeout_then_declined"),
+            Self::DuplicateCallback => f.write_str("tok_duplicate_callback"),
+            Self::CallbackFirst => f.write_str("tok_callback_first"),
             Self::ApproveAfter { seconds } => write!(f, "{APPROVE_AFTER}{seconds}"),
             Self::CaptureFails => f.write_str("tok_capture_fails"),
             Self::RefundFails { times } => write!(f, "{REFUND_FAILS}{times}"),

@@ -16,6 +16,7 @@ pub mod price;
 pub mod refund;
 pub mod scalars;
 pub mod seat_map;
+pub mod stuck;
 pub mod venue;
 
 use std::sync::Arc;

@@ -10,15 +10,16 @@ use crate::graphql::event_commands::EventMutation;
 use crate::graphql::history::HistoryQuery;
 use crate::graphql::node::NodeQuery;
 use crate::graphql::refund::RefundMutation;
+use crate::graphql::stuck::{StuckMutation, StuckQuery};
 use crate::graphql::venue::{VenueMutation, VenueQuery};
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(EventQuery, VenueQuery, BookingQuery, HistoryQuery, NodeQuery);
+pub struct Query(EventQuery, VenueQuery, BookingQuery, HistoryQuery, StuckQuery, NodeQuery);
 
 /// Everything that can be done: one per request. A refusal that was to be expected stands in `userErrors` and leaves the object null.
 #[derive(MergedObject, Default)]
-pub struct Mutation(BookingMutation, RefundMutation, CheckInMutation, EventMutation, VenueMutation);
+pub struct Mutation(BookingMutation, RefundMutation, CheckInMutation, EventMutation, StuckMutation, VenueMutation);
 
 /// The schema of the gateway.
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;

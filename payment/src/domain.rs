@@ -28,15 +28,19 @@ macro_rules! words {
 mod answers;
 mod decision;
 mod ledger;
+mod notice;
 mod payment;
 mod refund;
 mod requests;
+mod retry;
 mod step;
 #[cfg(test)]
 mod tests;
 
 pub use decision::{Alarm, Decision, Impossible, PaymentFact};
 pub use ledger::{Account, Movement, MovementKind};
+pub use notice::News;
 pub use payment::{Payment, PaymentState};
 pub use refund::{Refund, RefundState};
+pub use retry::NotStuck;
 pub use step::{Outcome, Patience, Reference, Step, StepKind, StepState, Work};

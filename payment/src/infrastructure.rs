@@ -1,5 +1,6 @@
-//! Adapters: the database, gRPC in and out, and providers.
+//! Adapters: the database, gRPC in and out, providers, and their callbacks.
 
+pub mod callbacks;
 pub mod grpc;
 pub mod provider;
 pub mod read;

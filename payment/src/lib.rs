@@ -1,15 +1,17 @@
 //! Payment: follows booking's facts, asks a provider to move money, and tells what came of it.
 //!
 //! - [`domain`]: payments, steps, refunds and the ledger as pure decisions
-//! - [`application`]: the saga's paying half, the step worker, what waits too long, and the ports
+//! - [`application`]: the saga's paying half, the step worker, what the provider tells unasked, what waits too long, ports
 //! - [`infrastructure`]: database, gRPC, providers
 //! - [`config`], [`migrations`]: settings and schema
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use common::bus::Bus;
+use common::clock::Clock;
 use common::db::Db;
 use common::fact_service::{FactApi, PeerFacts};
 use common::grpc::{MESSAGE_BYTES_MAX, MeshChannel, Server};
@@ -20,6 +22,7 @@ use common::proto::payment::v1::payment_service_server::PaymentServiceServer;
 use common::runtime::{Host, Shutdown, Tasks};
 use common::schema;
 use common::settings::Settings;
+use common::tls;
 use sea_orm::DbErr;
 use tokio::sync::Notify;
 
@@ -31,12 +34,17 @@ pub mod migrations;
 
 pub use config::Config;
 
-use application::ports::PaymentStore;
+use application::listen::Listener;
+use application::ports::{PaymentStore, Provider};
 use application::saga::Saga;
 use application::steps::StepWorker;
 use application::waiting::Waiting;
+use application::watch::Watch;
+use infrastructure::callbacks::{CallbackApi, PATH};
 use infrastructure::grpc::{ACCESS, PaymentApi, SERVICE_NAME};
-use infrastructure::provider::simulated::{self, SimulatedProvider};
+use infrastructure::provider::courier::Courier;
+use infrastructure::provider::http::HttpProvider;
+use infrastructure::provider::simulated::{self, Callbacks, SimulatedProvider};
 use infrastructure::store::SqlStore;
 
 /// Where payment's facts are published.
@@ -68,12 +76,9 @@ pub async fn migrate_provider(db: &Db) -> Result<(), DbErr> {
 /// Bad settings, no database, or the first task that fails.
 pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let (database, ledger, mode) = (&config.database, &config.provider.database, config.process.mode);
-    let db = Db::open(database).await.context("connecting to the database of payment")?;
-    schema::prepare::<migrations::Migrator>(&db, "payment", database, mode).await?;
-    let provider = Db::open(ledger).await.context("connecting to the provider's ledger")?;
-    schema::prepare::<simulated::migrations::Migrator>(&provider, "payment", ledger, mode).await?;
-    let provider = SimulatedProvider::new(provider);
+    let db = Db::open(&config.database).await.context("connecting to the database of payment")?;
+    schema::prepare::<migrations::Migrator>(&db, "payment", &config.database, config.process.mode).await?;
+    let (provider, callbacks) = open_provider(&config).await?;
 
     let outbox = Outbox::new(db.clone(), "payment", TOPIC);
     let steps_wake = Arc::new(Notify::new());
@@ -81,8 +86,14 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         Arc::new(SqlStore::new(db.clone(), outbox.clone(), steps_wake.clone(), host.instance.clone()));
     let mut tasks = Tasks::new(shutdown);
 
-    let worker = StepWorker::new(store.clone(), Arc::new(provider), steps_wake, config.steps());
+    let worker = StepWorker::new(store.clone(), provider.clone(), steps_wake, config.steps());
     tasks.spawn("payment steps", worker.run(tasks.shutdown()));
+    let watch = Watch::new(store.clone(), config.unknown_alarm);
+    tasks.spawn("payment watch", watch.run(tasks.shutdown()));
+    if let Some(address) = config.callback.listen {
+        let listener = Listener::new(store.clone(), provider, config.steps());
+        listen(&mut tasks, &config, address, listener, callbacks, host.clock).await?;
+    }
 
     let bookings = MeshChannel::new("booking", config.booking.endpoints.all())?;
     // The one place where facts leave and enter: outbox and saga are handed to the messages.
@@ -104,7 +115,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         tasks.spawn("payment waiting", waiting.run(consumer, tasks.shutdown()));
     }
 
-    let api = PaymentServiceServer::new(PaymentApi::new(db.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let api = PaymentServiceServer::new(PaymentApi::new(db.clone(), store)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let server = Server::new("payment", host.identity.verifier, ACCESS)
         .add(api)
         .add(FactApi::service(outbox))
@@ -112,4 +123,44 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     tasks.spawn("payment grpc", server.serve(host.listener, SERVICE_NAME, tasks.shutdown()));
     host.health.serving(Arc::new(db));
     tasks.run(DRAIN).await
+}
+
+/// The provider that the settings name, and what it tells by callback when it works in this process.
+async fn open_provider(config: &Config) -> anyhow::Result<(Arc<dyn Provider>, Option<Callbacks>)> {
+    let settings = &config.provider;
+    if settings.is_remote() {
+        let ca_file = Some(settings.ca_file.as_path()).filter(|file| !file.as_os_str().is_empty());
+        let provider = HttpProvider::new(&settings.url, settings.secret.expose(), tls::client_config(ca_file)?)?;
+        return Ok((Arc::new(provider), None));
+    }
+    let (ledger, mode) = (&settings.database, config.process.mode);
+    let db = Db::open(ledger).await.context("connecting to the provider's ledger")?;
+    schema::prepare::<simulated::migrations::Migrator>(&db, "payment", ledger, mode).await?;
+    let provider = SimulatedProvider::new(db);
+    if config.callback.listen.is_none() {
+        return Ok((Arc::new(provider), None));
+    }
+    let (provider, callbacks) = provider.telling();
+    Ok((Arc::new(provider), Some(callbacks)))
+}
+
+/// Opens the endpoint for callbacks, and has those of the simulated provider brought there.
+async fn listen(
+    tasks: &mut Tasks,
+    config: &Config,
+    address: SocketAddr,
+    listener: Listener,
+    callbacks: Option<Callbacks>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<()> {
+    let socket = common::grpc::bind(address).await?;
+    let (secrets, target) = (config.callback_secrets()?, format!("http://{}{PATH}", socket.local_addr()?));
+    tracing::info!(target, "callbacks of the provider are taken at {target}");
+    let api = CallbackApi::new(listener, secrets.clone(), clock.clone());
+    tasks.spawn("payment callbacks", api.serve(socket, tasks.shutdown()));
+    if let Some(callbacks) = callbacks {
+        let courier = Courier::new(callbacks, &target, secrets, clock)?;
+        tasks.spawn("callbacks of the simulated provider", courier.run(tasks.shutdown()));
+    }
+    Ok(())
 }

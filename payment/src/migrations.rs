@@ -4,6 +4,7 @@ use common::tables::AddLeaseOwners;
 use sea_orm_migration::prelude::*;
 
 mod m20261123_120000_create_payments;
+mod m20261125_090000_add_provider_events;
 
 /// Brings the payment database up to date.
 pub struct Migrator;
@@ -11,6 +12,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_120000_create_payments::Migration), Box::new(AddLeaseOwners)]
+        vec![
+            Box::new(m20261123_120000_create_payments::Migration),
+            Box::new(m20261125_090000_add_provider_events::Migration),
+            Box::new(AddLeaseOwners),
+        ]
     }
 }

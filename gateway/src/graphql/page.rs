@@ -7,6 +7,7 @@ use super::Api;
 use super::booking::Booking;
 use super::event::Event;
 use super::history::HistoryEntry;
+use super::stuck::StuckPayment;
 use super::venue::{SeatingPlan, Venue};
 use crate::error::{Code, Fault};
 
@@ -19,6 +20,7 @@ pub const PAGE_SIZE_DEFAULT: u32 = 20;
     concrete(name = "EventConnection", params(Event)),
     concrete(name = "BookingConnection", params(Booking)),
     concrete(name = "HistoryConnection", params(HistoryEntry)),
+    concrete(name = "StuckPaymentConnection", params(StuckPayment)),
     concrete(name = "VenueConnection", params(Venue)),
     concrete(name = "SeatingPlanConnection", params(SeatingPlan))
 )]
@@ -38,6 +40,7 @@ where
     concrete(name = "EventEdge", params(Event)),
     concrete(name = "BookingEdge", params(Booking)),
     concrete(name = "HistoryEdge", params(HistoryEntry)),
+    concrete(name = "StuckPaymentEdge", params(StuckPayment)),
     concrete(name = "VenueEdge", params(Venue)),
     concrete(name = "SeatingPlanEdge", params(SeatingPlan))
 )]

@@ -47,10 +47,18 @@ pub struct Payment {
 /// # Errors
 /// As payment answers.
 pub async fn of_booking(ctx: &Context<'_>, booking_id: &str) -> Result<Option<Payment>, Fault> {
-    let Some(payment) = Loaders::of(ctx).payments.load_one(booking_id.to_owned()).await? else { return Ok(None) };
-    let state = state(payment.state())?;
-    let decline_code = (!payment.decline_code.is_empty()).then_some(payment.decline_code);
-    Ok(Some(Payment { state, decline_code }))
+    let payment = Loaders::of(ctx).payments.load_one(booking_id.to_owned()).await?;
+    payment.map(Payment::try_from).transpose()
+}
+
+impl TryFrom<pb::Payment> for Payment {
+    type Error = Fault;
+
+    fn try_from(payment: pb::Payment) -> Result<Self, Fault> {
+        let state = state(payment.state())?;
+        let decline_code = (!payment.decline_code.is_empty()).then_some(payment.decline_code);
+        Ok(Self { state, decline_code })
+    }
 }
 
 fn state(state: pb::PaymentState) -> Result<PaymentState, Fault> {

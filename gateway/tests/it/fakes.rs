@@ -32,6 +32,7 @@ pub struct Script {
     pub bookings: Mutex<Vec<booking_pb::Booking>>,
     pub history: Mutex<Vec<booking_pb::HistoryEntry>>,
     pub payments: Mutex<Vec<payment_pb::Payment>>,
+    pub stuck: Mutex<Vec<payment_pb::StuckPayment>>,
     refusals: Mutex<HashMap<&'static str, Status>>,
     held: Mutex<HashMap<&'static str, Shutdown>>,
     calls: Mutex<Vec<Call>>,
@@ -153,7 +154,12 @@ const BOOKING: AccessTable = &[
     ("ListBookingHistory", &[Role::Admin]),
     ("ListSeatHistory", &[Role::Admin]),
 ];
-const PAYMENT: AccessTable = &[("BatchGetPayments", EVERYBODY)];
+const PAYMENT: AccessTable = &[
+    ("BatchGetPayments", EVERYBODY),
+    ("ListStuckPayments", &[Role::Admin]),
+    ("RetryRefund", &[Role::Admin]),
+    ("RetryVoid", &[Role::Admin]),
+];
 
 /// Starts the three services and returns their addresses: catalog, booking, payment.
 pub async fn start(

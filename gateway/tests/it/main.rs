@@ -21,5 +21,6 @@ mod refunds;
 mod refusals;
 mod schema;
 mod seat_map;
+mod stuck;
 mod tickets;
 mod world;

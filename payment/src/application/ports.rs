@@ -1,5 +1,6 @@
 //! What payment needs from outside: a provider that moves money, and a store that keeps decisions whole.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,10 +8,12 @@ use chrono::{DateTime, Utc};
 use common::error::{ErrorKind, Refusal};
 use common::ids::{PaymentId, RefundId};
 use common::money::Money;
+use common::requests::{self, RequestKey};
 use common::telemetry::Carrier;
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use crate::domain::{Decision, Payment, Reference, Step};
+use super::view::PaymentView;
+use crate::domain::{Decision, News, Payment, Reference, Step, StepKind};
 
 /// A definite answer of the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,12 @@ pub enum ProviderError {
     /// The connection failed, or the answer made no sense.
     #[error("the provider cannot be reached: {0}")]
     Unreachable(String),
+    /// It answered about another amount than it was asked about.
+    #[error("the provider answered about {said}, another amount")]
+    Mismatch {
+        /// The amount it names.
+        said: Money,
+    },
 }
 
 /// What became of an authorisation.
@@ -43,7 +52,10 @@ pub enum Authorisation {
     /// Still being decided.
     Pending,
     /// The money is or was held.
-    Approved,
+    Approved {
+        /// How much.
+        amount: Money,
+    },
     /// Refused, or voided before it was ever seen.
     Declined {
         /// Stable code.
@@ -57,7 +69,10 @@ pub enum RefundStatus {
     /// Taken in, not done yet.
     Pending,
     /// The money went back.
-    Done,
+    Done {
+        /// How much.
+        amount: Money,
+    },
     /// It was taken in and failed; no money moved, and the same refund may be sent again.
     Failed {
         /// Stable code.
@@ -70,8 +85,8 @@ pub enum RefundStatus {
 pub struct Charge {
     /// What became of its authorisation.
     pub authorisation: Authorisation,
-    /// Whether its money was taken.
-    pub captured: bool,
+    /// What was taken of its money.
+    pub captured: Option<Money>,
     /// Whether it was voided.
     pub voided: bool,
     /// Refunds that were done or taken in.
@@ -99,6 +114,17 @@ pub trait Provider: Send + Sync {
     async fn status(&self, reference: &Reference) -> Result<Option<Charge>, ProviderError>;
 }
 
+/// Something the provider tells unasked. It tells it until it is taken in, so it may come often, late and in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderEvent {
+    /// The provider's id of it: the same event always has the same one.
+    pub id: String,
+    /// Which reference, in the provider's words.
+    pub reference: String,
+    /// What it tells.
+    pub news: News,
+}
+
 /// A step claimed for asking the provider; nobody else asks until the claim lapses.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -106,6 +132,8 @@ pub struct Claim {
     pub payment_id: PaymentId,
     /// The step, with the epoch of this claim.
     pub step: Step,
+    /// For how long its outcome has been unknown.
+    pub unknown_for: Option<Duration>,
     /// Trace context of what asked for it.
     pub carrier: Carrier,
 }
@@ -124,6 +152,41 @@ pub struct Overdue {
     pub payment_id: PaymentId,
     /// Whether booking must answer next: the money is held, and neither capture nor void was asked for.
     pub waits_for_booking: bool,
+}
+
+/// A step whose outcome has been unknown for longer than it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongUnknown {
+    /// Whose step.
+    pub payment_id: PaymentId,
+    /// Of which kind.
+    pub kind: StepKind,
+    /// What the provider said last.
+    pub reason: String,
+    /// For how long.
+    pub age: Duration,
+}
+
+/// What a person should keep an eye on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Steps whose outcome is unknown, by kind.
+    pub unknown: HashMap<StepKind, u64>,
+    /// Steps that are stuck, by kind.
+    pub stuck: HashMap<StepKind, u64>,
+    /// For how long the outcome has been unknown that has been so the longest.
+    pub oldest_unknown: Option<Duration>,
+}
+
+/// What came of something the provider told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The payment changed.
+    Applied,
+    /// It was known, or changes nothing.
+    None,
+    /// It is about a reference that is none of ours.
+    NotOurs,
 }
 
 /// Why the store could not do it.
@@ -182,7 +245,7 @@ pub trait PaymentStore: Send + Sync {
         &self,
         transaction: &DatabaseTransaction,
         decision: &Decision,
-        actor: &'static str,
+        actor: &str,
     ) -> Result<(), StoreError>;
 
     /// Wakes the relay and the step worker; called after a commit.
@@ -197,8 +260,43 @@ pub trait PaymentStore: Send + Sync {
     /// Payments that have waited longer than `patience` and were not nudged within it; at most 100.
     async fn overdue(&self, patience: Duration) -> Result<Vec<Overdue>, StoreError>;
 
-    /// How long ago the step was asked for whose outcome has been unknown the longest; `None` when all are known.
-    async fn oldest_unknown(&self) -> Result<Option<Duration>, StoreError>;
+    /// Unknown and stuck steps, counted.
+    async fn standing(&self) -> Result<Standing, StoreError>;
+
+    /// Steps whose outcome has been unknown for longer than `patience` and that raised no alarm within it; from now on
+    /// they have. At most 100.
+    async fn alarm_unknown(&self, patience: Duration) -> Result<Vec<LongUnknown>, StoreError>;
+
+    /// Notes an event of the provider's; false when it was noted before, and then nothing is to be done.
+    async fn note_event(&self, transaction: &DatabaseTransaction, event: &ProviderEvent) -> Result<bool, StoreError>;
+
+    /// Notes what came of an event noted in the same transaction.
+    async fn settle_event(&self, transaction: &DatabaseTransaction, id: &str, effect: Effect)
+    -> Result<(), StoreError>;
+
+    /// Forgets events of the provider's that are older than this.
+    async fn forget_events(&self, age: Duration) -> Result<u64, StoreError>;
+
+    /// Claims a request id inside the transaction of its work.
+    async fn claim_request(
+        &self,
+        transaction: &DatabaseTransaction,
+        key: &RequestKey,
+    ) -> Result<requests::Claim, StoreError>;
+
+    /// Remembers the answer to a request, in the same transaction.
+    async fn remember_answer(
+        &self,
+        transaction: &DatabaseTransaction,
+        key: &RequestKey,
+        answer: Vec<u8>,
+    ) -> Result<(), StoreError>;
+
+    /// A payment as callers see it, read inside a transaction.
+    async fn view(&self, transaction: &DatabaseTransaction, id: PaymentId) -> Result<PaymentView, StoreError>;
+
+    /// The payment that owes a refund.
+    async fn payment_of_refund(&self, refund: RefundId) -> Result<Option<PaymentId>, StoreError>;
 
     /// Tells a payment's last fact once more and notes when.
     async fn tell_again(&self, id: PaymentId) -> Result<(), StoreError>;

@@ -7,14 +7,10 @@ use std::time::Duration;
 use common::error::chain;
 use common::inbox::Consumer;
 use common::runtime::Shutdown;
-use common::telemetry;
 use tracing::instrument;
 use uuid::Uuid;
 
 use super::ports::{Overdue, PaymentStore, StoreError};
-
-/// Age of the oldest unknown outcome: what an alarm watches.
-const UNKNOWN_OLDEST: &str = "eventix_payments_unknown_oldest_seconds";
 
 /// Watches over payments in waiting states.
 pub struct Waiting {
@@ -46,19 +42,9 @@ impl Waiting {
         Ok(waiting_for_booking(&overdue))
     }
 
-    /// Shows the age of the oldest unknown outcome; 0 when every outcome is known.
-    async fn measure(&self) -> Result<(), StoreError> {
-        let age = self.store.oldest_unknown().await?.unwrap_or_default();
-        telemetry::set_gauge(UNKNOWN_OLDEST, "payment", "all", age.as_secs_f64());
-        Ok(())
-    }
-
     /// Nudges, and asks booking, until shutdown.
     pub async fn run(self, booking: Arc<Consumer>, shutdown: Shutdown) -> anyhow::Result<()> {
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.measure().await {
-                tracing::warn!(error = %chain(&error), "unknown outcomes could not be measured");
-            }
             match self.nudge().await {
                 Ok(payments) => ask(&booking, payments).await,
                 Err(error) => tracing::warn!(error = %chain(&error), "waiting payments could not be nudged"),

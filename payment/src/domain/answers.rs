@@ -21,16 +21,18 @@ impl Payment {
             Outcome::Done => done(&mut decision, &step),
             Outcome::Refused { code } => refused(&mut decision, &step, &code, patience, now),
             Outcome::Unknown { reason } => ask_again(&mut decision, &step, StepState::Unknown, &reason, patience, now),
+            Outcome::Mismatch { said } => distrust(&mut decision, &step, said, patience, now),
         }
         decision
     }
 }
 
-fn done(decision: &mut Decision, step: &Step) {
+/// The provider did what a step asks for.
+pub(super) fn done(decision: &mut Decision, step: &Step) {
     match &step.work {
         Work::Authorise { .. } => approved(decision, step),
         Work::Capture => captured(decision, step),
-        Work::Void => voided(decision, step),
+        Work::Void { stray } => voided(decision, step, *stray),
         Work::Refund { .. } => refunded(decision, step),
     }
 }
@@ -39,29 +41,33 @@ fn refused(decision: &mut Decision, step: &Step, code: &str, patience: &Patience
     match &step.work {
         Work::Authorise { .. } => declined(decision, step, code),
         Work::Capture => capture_failed(decision, step, code),
-        Work::Void | Work::Refund { .. } => try_again_or_stick(decision, step, code, patience, now),
+        Work::Void { .. } | Work::Refund { .. } => try_again_or_stick(decision, step, code, patience, now),
     }
 }
 
 /// An approval is told only while somebody waits for it; every other one is let go.
-fn approved(decision: &mut Decision, step: &Step) {
+pub(super) fn approved(decision: &mut Decision, step: &Step) {
     let attempt = step.attempt;
     decision.finish(step.ordinal, StepState::Done, "approved");
     decision.move_money(MovementKind::Hold, step.amount, attempt);
 
     let awaited = decision.next.state == PaymentState::Authorising && decision.next.attempt == attempt;
-    let being_voided = decision.next.step(StepKind::Void, attempt).is_some();
+    let void = decision.next.step(StepKind::Void, attempt).map(|void| (void.ordinal, void.state));
     if awaited {
         decision.next.state = PaymentState::Authorised;
     }
-    if being_voided {
-        return;
-    }
-    if awaited {
-        decision.tell(PaymentFact::Authorised { attempt, amount: step.amount });
-    } else {
-        decision.queue(Work::Void, attempt, step.amount);
-        decision.alarm(Alarm::StrayApproval { attempt });
+    match void {
+        None if awaited => decision.tell(PaymentFact::Authorised { attempt, amount: step.amount }),
+        None => {
+            decision.queue(Work::Void { stray: true }, attempt, step.amount);
+            decision.alarm(Alarm::StrayApproval { attempt });
+        }
+        // It was let go before, and must be let go again.
+        Some((void, StepState::Done)) => {
+            decision.finish(void, StepState::Pending, "approved again");
+            decision.alarm(Alarm::StrayApproval { attempt });
+        }
+        Some((_, StepState::Pending | StepState::Unknown | StepState::Failed | StepState::Stuck)) => {}
     }
 }
 
@@ -105,13 +111,15 @@ fn capture_failed(decision: &mut Decision, step: &Step, code: &str) {
     }
 }
 
-fn voided(decision: &mut Decision, step: &Step) {
+/// The end of a stray approval is nobody's business: the customer of a declined attempt may try again.
+fn voided(decision: &mut Decision, step: &Step, stray: bool) {
     let attempt = step.attempt;
-    if decision.next.is_held(attempt) {
-        decision.move_money(MovementKind::Release, step.amount, attempt);
+    let held = decision.next.step(StepKind::Authorise, attempt).filter(|_| decision.next.is_held(attempt));
+    if let Some(held) = held.map(|authorised| authorised.amount) {
+        decision.move_money(MovementKind::Release, held, attempt);
     }
     decision.finish(step.ordinal, StepState::Done, "voided");
-    if attempt != decision.next.attempt {
+    if stray || attempt != decision.next.attempt {
         return;
     }
     if matches!(decision.next.state, PaymentState::Authorised | PaymentState::Declined) {
@@ -148,6 +156,15 @@ fn try_again_or_stick(decision: &mut Decision, step: &Step, code: &str, patience
     if let Some(step) = decision.next.steps.iter_mut().find(|s| s.ordinal == step.ordinal) {
         step.refusals = refusals;
     }
+}
+
+/// An amount that was not asked for: asked again, and one alarm for as long as the provider says the same.
+fn distrust(decision: &mut Decision, step: &Step, said: Money, patience: &Patience, now: DateTime<Utc>) {
+    let reason = format!("the provider speaks of {said}, asked were {}", step.amount);
+    if step.outcome.as_ref() != Some(&reason) {
+        decision.alarm(Alarm::AmountMismatch { step: step.kind(), asked: step.amount, said });
+    }
+    ask_again(decision, step, StepState::Unknown, &reason, patience, now);
 }
 
 fn set_refund(decision: &mut Decision, step: &Step, state: RefundState) {

@@ -1,7 +1,7 @@
 //! What a decision on a payment wants written and told, all or nothing.
 
 use chrono::DateTime;
-use common::ids::RefundId;
+use common::ids::{RefundId, StepId};
 use common::money::Money;
 
 use super::ledger::{Movement, MovementKind};
@@ -70,6 +70,22 @@ pub enum Alarm {
         /// Which attempt.
         attempt: u32,
     },
+    /// The provider speaks of another amount than it was asked for.
+    AmountMismatch {
+        /// About which kind of step.
+        step: StepKind,
+        /// What it was asked for.
+        asked: Money,
+        /// What it speaks of.
+        said: Money,
+    },
+    /// The provider tells something that cannot be true of what it was asked and has answered.
+    Contradiction {
+        /// What it tells.
+        news: &'static str,
+        /// About which attempt.
+        attempt: u32,
+    },
     /// The provider refused a void or a refund too often.
     Stuck {
         /// Which kind.
@@ -89,6 +105,8 @@ impl Alarm {
     pub fn word(&self) -> &'static str {
         match self {
             Self::StrayApproval { .. } => "stray_approval",
+            Self::AmountMismatch { .. } => "amount_mismatch",
+            Self::Contradiction { .. } => "contradiction",
             Self::Stuck { .. } => "stuck",
             Self::NothingToRefund { .. } => "nothing_to_refund",
         }
@@ -155,6 +173,7 @@ impl Decision {
     pub(super) fn queue(&mut self, work: Work, attempt: u32, amount: Money) {
         let ordinal = self.next.steps.last().map_or(1, |s| s.ordinal + 1);
         self.next.steps.push(Step {
+            id: StepId::new(),
             ordinal,
             work,
             attempt,

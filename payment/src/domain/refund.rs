@@ -19,6 +19,23 @@ words! {
     }
 }
 
+impl RefundState {
+    /// Every legal transition, as the history must show them. A refund begins as waiting, pending or nothing to refund.
+    pub const TRANSITIONS: &'static [(Self, Self)] = &[
+        (Self::Waiting, Self::Pending),
+        (Self::Waiting, Self::NothingToRefund),
+        (Self::Pending, Self::Done),
+        (Self::Pending, Self::Stuck),
+        (Self::Stuck, Self::Pending),
+        (Self::Stuck, Self::Done),
+    ];
+
+    /// Whether `next` may follow.
+    pub fn may_become(self, next: Self) -> bool {
+        Self::TRANSITIONS.contains(&(self, next))
+    }
+}
+
 /// Captured money on its way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refund {

@@ -142,7 +142,7 @@ impl Payment {
             return Err(Impossible::Attempt { what: WHAT, attempt });
         };
         let mut decision = self.decide(WHAT);
-        decision.queue(Work::Void, attempt, amount);
+        decision.queue(Work::Void { stray: false }, attempt, amount);
         Ok(decision)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use common::ids::{PaymentId, RefundId};
+use common::ids::{PaymentId, RefundId, StepId};
 use common::money::Money;
 
 /// Our name for one attempt at the provider. The same attempt always has the same one: that makes every call idempotent.
@@ -15,6 +15,13 @@ impl Reference {
     /// The reference of a payment's attempt.
     pub fn of(payment: PaymentId, attempt: u32) -> Self {
         Self(format!("{payment}-{attempt}"))
+    }
+
+    /// Reads whose attempt a reference names; `None` when it is none of ours.
+    pub fn parse(text: &str) -> Option<(PaymentId, u32)> {
+        let (payment, attempt) = text.rsplit_once('-')?;
+        let named = (PaymentId::parse(payment)?, attempt.parse().ok().filter(|attempt| *attempt > 0)?);
+        (Self::of(named.0, named.1).as_str() == text).then_some(named)
     }
 
     /// Its text, as the provider stores it.
@@ -70,7 +77,10 @@ pub enum Work {
     /// Take the reserved money.
     Capture,
     /// Let the reserved money go.
-    Void,
+    Void {
+        /// Whether nobody asked for it: the provider approved an attempt that nobody waits for. Then nobody is told either.
+        stray: bool,
+    },
     /// Give captured money back.
     Refund {
         /// Key of the refund.
@@ -81,6 +91,8 @@ pub enum Work {
 /// One thing the provider must do for a payment. Steps of one payment run one at a time, in the order of their ordinals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
+    /// Its id, for the history.
+    pub id: StepId,
     /// 1, 2, 3 and so on within the payment.
     pub ordinal: i32,
     /// What to do.
@@ -109,7 +121,7 @@ impl Step {
         match self.work {
             Work::Authorise { .. } => StepKind::Authorise,
             Work::Capture => StepKind::Capture,
-            Work::Void => StepKind::Void,
+            Work::Void { .. } => StepKind::Void,
             Work::Refund { .. } => StepKind::Refund,
         }
     }
@@ -126,7 +138,7 @@ impl Step {
     pub fn refund(&self) -> Option<RefundId> {
         match self.work {
             Work::Refund { refund } => Some(refund),
-            Work::Authorise { .. } | Work::Capture | Work::Void => None,
+            Work::Authorise { .. } | Work::Capture | Work::Void { .. } => None,
         }
     }
 }
@@ -146,6 +158,11 @@ pub enum Outcome {
         /// For logs.
         reason: String,
     },
+    /// It speaks of another amount than it was asked for. Nothing of it is believed: it is asked again, with an alarm.
+    Mismatch {
+        /// The amount it names.
+        said: Money,
+    },
 }
 
 impl Outcome {
@@ -155,6 +172,7 @@ impl Outcome {
             Self::Done => "done",
             Self::Refused { .. } => "refused",
             Self::Unknown { .. } => "unknown",
+            Self::Mismatch { .. } => "mismatch",
         }
     }
 }
@@ -195,5 +213,15 @@ mod tests {
         let payment = PaymentId::new();
 
         assert_eq!(Reference::of(payment, 2).as_str(), format!("{payment}-2"));
+    }
+
+    #[test]
+    fn only_our_own_references_are_read_back() {
+        let payment = PaymentId::new();
+
+        assert_eq!(Reference::parse(&format!("{payment}-12")), Some((payment, 12)));
+        for foreign in ["", "-1", "order-1", &payment.to_string(), &format!("{payment}-0"), &format!("{payment}-01")] {
+            assert_eq!(Reference::parse(foreign), None, "{foreign:?}");
+        }
     }
 }

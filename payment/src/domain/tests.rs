@@ -9,6 +9,8 @@ use common::money::{Currency, Money};
 use super::*;
 
 mod interleavings;
+mod notices;
+mod retries;
 mod tables;
 
 const PATIENCE: Patience =

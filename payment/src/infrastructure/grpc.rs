@@ -1,4 +1,6 @@
-//! `eventix.payment.v1.PaymentService`: reads only, since money moves on booking's facts alone.
+//! `eventix.payment.v1.PaymentService`: reads, and what a person does about stuck steps; money moves on booking's facts alone.
+
+use std::sync::Arc;
 
 use common::auth::{Principal, Role};
 use common::clock::to_wire;
@@ -8,14 +10,18 @@ use common::grpc::{AccessTable, principal};
 use common::ids::{BookingId, PaymentId};
 use common::proto::payment::v1::payment_service_server::PaymentService;
 use common::proto::payment::v1::{
-    BatchGetPaymentsRequest, BatchGetPaymentsResponse, GetPaymentRequest, GetPaymentResponse, Payment,
-    PaymentState as WireState,
+    BatchGetPaymentsRequest, BatchGetPaymentsResponse, GetPaymentRequest, GetPaymentResponse, ListStuckPaymentsRequest,
+    ListStuckPaymentsResponse, Payment, PaymentState as WireState, RetryRefundRequest, RetryRefundResponse,
+    RetryVoidRequest, RetryVoidResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::read::{self, PaymentView};
-use crate::application::ports::StoreError;
+use super::read;
+use crate::application::ports::{PaymentStore, StoreError};
+use crate::application::view::{self, PaymentView};
 use crate::domain::PaymentState;
+
+mod stuck;
 
 /// Full protobuf name, as health reports it.
 pub const SERVICE_NAME: &str = "eventix.payment.v1.PaymentService";
@@ -24,6 +30,9 @@ pub const SERVICE_NAME: &str = "eventix.payment.v1.PaymentService";
 pub const ACCESS: AccessTable = &[
     ("GetPayment", &[Role::Customer, Role::Admin, Role::Service]),
     ("BatchGetPayments", &[Role::Customer, Role::Admin, Role::Service]),
+    ("ListStuckPayments", &[Role::Admin]),
+    ("RetryRefund", &[Role::Admin]),
+    ("RetryVoid", &[Role::Admin]),
     ("ListFacts", &[Role::Service]),
 ];
 
@@ -33,12 +42,13 @@ const BATCH_MAX: usize = 100;
 /// The service.
 pub struct PaymentApi {
     db: Db,
+    store: Arc<dyn PaymentStore>,
 }
 
 impl PaymentApi {
-    /// Reads from a database.
-    pub fn new(db: Db) -> Self {
-        Self { db }
+    /// Reads from a database, and re-opens stuck steps through the store over it.
+    pub fn new(db: Db, store: Arc<dyn PaymentStore>) -> Self {
+        Self { db, store }
     }
 
     /// Payments the caller may see; what is missing and what belongs to others look the same.
@@ -47,7 +57,7 @@ impl PaymentApi {
             return Err(ReadError::TooMany(bookings.len()));
         }
         let ids: Vec<PaymentId> = bookings.iter().filter_map(|id| BookingId::parse(id)).map(PaymentId::of).collect();
-        let payments = read::payments(&self.db, &ids).await?;
+        let payments = read::payments(&self.db, self.db.reader(), &ids).await?;
         Ok(payments.into_iter().filter(|p| who.may_see(&p.customer_id)).map(Payment::from).collect())
     }
 }
@@ -71,6 +81,26 @@ impl PaymentService for PaymentApi {
         let payments = self.visible(&who, &bookings).await.map_err(|e| to_status(&e))?;
         Ok(Response::new(BatchGetPaymentsResponse { payments }))
     }
+
+    async fn list_stuck_payments(
+        &self,
+        request: Request<ListStuckPaymentsRequest>,
+    ) -> Result<Response<ListStuckPaymentsResponse>, Status> {
+        self.stuck(&request.into_inner()).await.map(Response::new)
+    }
+
+    async fn retry_refund(
+        &self,
+        request: Request<RetryRefundRequest>,
+    ) -> Result<Response<RetryRefundResponse>, Status> {
+        let who = principal(&request)?;
+        self.again_refund(&who, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn retry_void(&self, request: Request<RetryVoidRequest>) -> Result<Response<RetryVoidResponse>, Status> {
+        let who = principal(&request)?;
+        self.again_void(&who, request.into_inner()).await.map(Response::new)
+    }
 }
 
 impl From<PaymentView> for Payment {
@@ -90,11 +120,11 @@ impl From<PaymentView> for Payment {
     }
 }
 
-fn state(status: read::Status) -> WireState {
+fn state(status: view::Status) -> WireState {
     match status {
-        read::Status::Unknown => WireState::Unknown,
-        read::Status::Stuck => WireState::Stuck,
-        read::Status::Plain(state) => match state {
+        view::Status::Unknown => WireState::Unknown,
+        view::Status::Stuck => WireState::Stuck,
+        view::Status::Plain(state) => match state {
             PaymentState::Open => WireState::Open,
             PaymentState::Authorising => WireState::Authorising,
             PaymentState::Authorised => WireState::Authorised,

@@ -10,7 +10,7 @@ use crate::domain::{Payment, PaymentState, Refund, RefundState, Step, StepKind, 
 
 /// Columns of `provider_steps` that [`step`] reads.
 pub const STEP_COLUMNS: &str =
-    "s.payment_id, s.ordinal, s.kind, s.attempt, s.refund_id, s.amount_minor, s.currency, s.payment_token,
+    "s.id, s.payment_id, s.ordinal, s.kind, s.stray, s.attempt, s.refund_id, s.amount_minor, s.currency, s.payment_token,
     s.state, s.tries, s.refusals, s.next_try_at, s.claim_epoch, s.outcome, s.carrier";
 
 /// Reads a payment, still without steps and refunds.
@@ -44,13 +44,14 @@ pub fn step(row: &QueryResult) -> Result<Step, StoreError> {
             Work::Authorise { token: token.ok_or_else(|| corrupt.error("payment_token"))? }
         }
         StepKind::Capture => Work::Capture,
-        StepKind::Void => Work::Void,
+        StepKind::Void => Work::Void { stray: row.try_get("", "stray")? },
         StepKind::Refund => {
             let refund: Option<RefundId> = row.try_get("", "refund_id")?;
             Work::Refund { refund: refund.ok_or_else(|| corrupt.error("refund_id"))? }
         }
     };
     Ok(Step {
+        id: row.try_get("", "id")?,
         ordinal,
         work,
         attempt: corrupt.count(row, "attempt")?,

@@ -1,5 +1,6 @@
 //! The payment store: loads a payment under its row lock, and writes what a decision changed, all or nothing.
-//! Lock order: payment row, then its steps and refunds. Claims live in `claims`, inserts and updates in `writes`.
+//! Lock order: request id or provider event, payment row, then its steps and refunds. Claims live in `claims`, the provider's
+//! events in `events`, inserts and updates in `writes` and `history`, what people look at in `watch`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +9,24 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::db::Db;
 use common::failpoint::{self, Step};
-use common::history::{self, Transition};
-use common::ids::PaymentId;
+use common::ids::{PaymentId, RefundId};
 use common::outbox::Outbox;
-use sea_orm::DatabaseTransaction;
+use common::requests::{self, RequestKey};
+use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::Notify;
 
-use super::rows;
+use super::{read, rows};
 use crate::application::facts;
-use crate::application::ports::{Claim, Overdue, PaymentStore, StoreError};
+use crate::application::ports::{
+    Claim, Effect, LongUnknown, Overdue, PaymentStore, ProviderEvent, Standing, StoreError,
+};
+use crate::application::view::PaymentView;
 use crate::domain::{Decision, Payment};
 
 mod claims;
+mod events;
+mod history;
+mod watch;
 mod writes;
 
 /// Payments in SQLite or PostgreSQL.
@@ -69,7 +76,7 @@ impl PaymentStore for SqlStore {
         &self,
         transaction: &DatabaseTransaction,
         decision: &Decision,
-        actor: &'static str,
+        actor: &str,
     ) -> Result<(), StoreError> {
         if decision.is_empty() {
             return Ok(());
@@ -103,8 +110,57 @@ impl PaymentStore for SqlStore {
         self.overdue_payments(patience).await
     }
 
-    async fn oldest_unknown(&self) -> Result<Option<Duration>, StoreError> {
-        self.oldest_unknown_step().await
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        self.count_standing().await
+    }
+
+    async fn alarm_unknown(&self, patience: Duration) -> Result<Vec<LongUnknown>, StoreError> {
+        self.mark_alarmed(patience).await
+    }
+
+    async fn note_event(&self, transaction: &DatabaseTransaction, event: &ProviderEvent) -> Result<bool, StoreError> {
+        self.insert_event(transaction, event).await
+    }
+
+    async fn settle_event(
+        &self,
+        transaction: &DatabaseTransaction,
+        id: &str,
+        effect: Effect,
+    ) -> Result<(), StoreError> {
+        self.update_event(transaction, id, effect).await
+    }
+
+    async fn forget_events(&self, age: Duration) -> Result<u64, StoreError> {
+        self.delete_events(age).await
+    }
+
+    async fn claim_request(
+        &self,
+        transaction: &DatabaseTransaction,
+        key: &RequestKey,
+    ) -> Result<requests::Claim, StoreError> {
+        Ok(requests::claim(&self.db, transaction, key).await?)
+    }
+
+    async fn remember_answer(
+        &self,
+        transaction: &DatabaseTransaction,
+        key: &RequestKey,
+        answer: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        Ok(requests::answer(&self.db, transaction, key, answer).await?)
+    }
+
+    async fn view(&self, transaction: &DatabaseTransaction, id: PaymentId) -> Result<PaymentView, StoreError> {
+        let found = read::payments(&self.db, transaction, &[id]).await?.pop();
+        found.ok_or_else(|| DbErr::RecordNotFound(format!("payment {id}")).into())
+    }
+
+    async fn payment_of_refund(&self, refund: RefundId) -> Result<Option<PaymentId>, StoreError> {
+        let sql = "SELECT payment_id FROM refunds WHERE id = $1";
+        let rows = self.db.query(self.db.reader(), sql, [refund.into()]).await?;
+        Ok(rows.first().map(|row| row.try_get("", "payment_id")).transpose()?)
     }
 
     async fn tell_again(&self, id: PaymentId) -> Result<(), StoreError> {
@@ -113,30 +169,5 @@ impl PaymentStore for SqlStore {
         self.db.execute(&transaction, sql, [id.into()]).await?;
         self.outbox.tell_last_again(&transaction, id.0).await?;
         Ok(failpoint::around(Step::TellAgain, ["last fact"], transaction.commit()).await?)
-    }
-}
-
-impl SqlStore {
-    async fn write_history(
-        &self,
-        transaction: &DatabaseTransaction,
-        decision: &Decision,
-        actor: &'static str,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        let from = decision.before.as_ref().map(|p| p.state);
-        if from == Some(decision.next.state) {
-            return Ok(());
-        }
-        let transition = Transition {
-            entity: "payment",
-            entity_id: decision.next.id.0,
-            from: from.map_or("", |state| state.word()),
-            to: decision.next.state.word(),
-            cause: decision.cause.clone(),
-            actor: actor.to_owned(),
-            at: now,
-        };
-        Ok(history::write(&self.db, transaction, &[transition]).await?)
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is test code, helpers too")]
 
 mod api;
+mod callbacks;
 mod scripted;
 mod service;
 mod simulated;

@@ -9,6 +9,8 @@ use common::money::Money;
 use payment::application::ports::{Answer, Authorisation, Charge, Provider, ProviderError, RefundStatus};
 use payment::domain::Reference;
 
+use crate::support::price;
+
 /// What to answer to one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -26,7 +28,9 @@ pub enum Reply {
     Pending,
     /// To a status: approved.
     Approved,
-    /// To a status: captured, with these refunds.
+    /// To a status: approved, for this amount.
+    ApprovedFor(Money),
+    /// To a status: captured, with these refunds, each in full.
     Captured(Vec<RefundId>),
     /// To a status: declined.
     Declined(&'static str),
@@ -60,6 +64,7 @@ impl Scripted {
             | Reply::NotFound
             | Reply::Pending
             | Reply::Approved
+            | Reply::ApprovedFor(_)
             | Reply::Captured(_)
             | Reply::Declined(_) => Ok(reply),
         }
@@ -74,6 +79,7 @@ impl Scripted {
             | Reply::NotFound
             | Reply::Pending
             | Reply::Approved
+            | Reply::ApprovedFor(_)
             | Reply::Captured(_)
             | Reply::Declined(_)) => panic!("{other:?} does not answer {call}"),
         }
@@ -99,14 +105,16 @@ impl Provider for Scripted {
     }
 
     async fn status(&self, reference: &Reference) -> Result<Option<Charge>, ProviderError> {
-        let charge = |authorisation| Charge { authorisation, captured: false, voided: false, refunds: Vec::new() };
+        let charge = |authorisation| Charge { authorisation, captured: None, voided: false, refunds: Vec::new() };
         Ok(match self.reply("status", reference).await? {
             Reply::NotFound => None,
             Reply::Pending => Some(charge(Authorisation::Pending)),
-            Reply::Approved => Some(charge(Authorisation::Approved)),
+            Reply::Approved => Some(charge(Authorisation::Approved { amount: price() })),
+            Reply::ApprovedFor(amount) => Some(charge(Authorisation::Approved { amount })),
             Reply::Captured(refunds) => {
-                let refunds = refunds.into_iter().map(|refund| (refund, RefundStatus::Done)).collect();
-                Some(Charge { captured: true, refunds, ..charge(Authorisation::Approved) })
+                let done = RefundStatus::Done { amount: price() };
+                let refunds = refunds.into_iter().map(|refund| (refund, done.clone())).collect();
+                Some(Charge { captured: Some(price()), refunds, ..charge(Authorisation::Approved { amount: price() }) })
             }
             Reply::Declined(code) => Some(charge(Authorisation::Declined { code: code.to_owned() })),
             other @ (Reply::Yes | Reply::No(_) | Reply::Hang | Reply::Break) => panic!("{other:?} is no status"),

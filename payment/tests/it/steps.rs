@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::ids::RefundId;
-use payment::application::ports::{Answer, PaymentStore, Provider};
-use payment::domain::{PaymentState, RefundState, StepState};
+use common::ids::{PaymentId, RefundId};
+use payment::application::ports::{Answer, PaymentStore, Provider, Standing};
+use payment::domain::{PaymentState, Reference, RefundState, StepKind, StepState};
 use payment::infrastructure::provider::simulated::SimulatedProvider;
 
 use crate::scripted::{Reply, Scripted};
-use crate::support::{World, confirmed, expired, give_back, on_both_databases, pay, sqlite_url, void};
+use crate::support::{
+    GIVE_UP, World, confirmed, eur, expired, give_back, on_both_databases, pay, price, sqlite_url, void,
+};
 
 on_both_databases!(
     a_payment_goes_all_the_way_and_back,
@@ -19,6 +21,10 @@ on_both_databases!(
     a_timeout_is_asked_until_declined,
     a_reference_not_found_is_sent_again,
     an_unreachable_provider_is_never_a_decline,
+    another_amount_is_never_believed,
+    an_authorisation_unknown_for_a_day_is_given_up,
+    a_crash_while_giving_up_ends_in_the_same_decline,
+    an_outcome_unknown_for_too_long_raises_an_alarm_again_and_again,
     a_capture_without_an_answer_is_found_by_its_status,
     a_refund_without_an_answer_is_found_by_its_status,
     a_failed_capture_is_told_and_its_refund_closes,
@@ -120,6 +126,87 @@ async fn an_unreachable_provider_is_never_a_decline(world: World) {
 
     world.until(id, PaymentState::Authorised).await;
     running.stop().await;
+}
+
+async fn another_amount_is_never_believed(world: World) {
+    let other = Reply::ApprovedFor(eur(2400));
+    let id = world.requested("tok").await;
+    let running = world.work(Scripted::new(std::iter::once(Reply::Hang).chain(std::iter::repeat_n(other, 500))));
+
+    let asked = world.until_payment(id, |payment| payment.steps[0].tries >= 4).await;
+    assert_eq!((asked.state, asked.steps[0].state), (PaymentState::Authorising, StepState::Unknown));
+    assert!(world.told(id).await.is_empty());
+    running.stop().await;
+    assert_eq!(world.number("SELECT count(*) FROM ledger_entries").await, 0);
+}
+
+async fn an_authorisation_unknown_for_a_day_is_given_up(world: World) {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Arc::new(SimulatedProvider::open(&sqlite_url(&folder, "provider")).await.unwrap());
+    let id = world.requested("tok_approve_after_86400").await;
+    let running = world.work(provider.clone());
+    world.until_payment(id, |payment| payment.steps[0].state == StepState::Unknown).await;
+
+    world.db.shift_time(chrono::Duration::from_std(GIVE_UP).unwrap() - chrono::Duration::minutes(1));
+    world.until_payment(id, |payment| payment.steps[0].tries >= 4).await;
+    assert_eq!(world.payment(id).await.state, PaymentState::Authorising);
+    world.db.shift_time(chrono::Duration::minutes(2));
+    let declined = world.until(id, PaymentState::Declined).await;
+
+    assert_eq!(declined.decline_code.as_deref(), Some("GIVEN_UP"));
+    assert_eq!(world.told(id).await, ["PaymentDeclined"]);
+    let charge = provider.status(&Reference::of(PaymentId::of(id), 1)).await.unwrap().unwrap();
+    assert!(charge.voided, "whatever the provider decides now, no money is held");
+    running.stop().await;
+}
+
+async fn a_crash_while_giving_up_ends_in_the_same_decline(world: World) {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Arc::new(SimulatedProvider::open(&sqlite_url(&folder, "provider")).await.unwrap());
+    let id = world.requested("tok_timeout_then_approved").await;
+    let running = world.work(Scripted::new(std::iter::repeat_n(Reply::Break, 500)));
+    world.until_payment(id, |payment| payment.steps[0].state == StepState::Unknown).await;
+    running.stop().await;
+    // The provider approved and then voided; nobody lived to record it.
+    let reference = Reference::of(PaymentId::of(id), 1);
+    let call = provider.authorise(&reference, price(), "tok_timeout_then_approved");
+    assert!(tokio::time::timeout(Duration::from_millis(300), call).await.is_err());
+    assert_eq!(provider.void(&reference).await, Ok(Answer::Done));
+
+    let running = world.work(provider);
+    let declined = world.until(id, PaymentState::Declined).await;
+
+    assert_eq!(declined.decline_code.as_deref(), Some("GIVEN_UP"));
+    assert_eq!(world.told(id).await, ["PaymentDeclined"]);
+    running.stop().await;
+}
+
+async fn an_outcome_unknown_for_too_long_raises_an_alarm_again_and_again(world: World) {
+    let patience = Duration::from_secs(600);
+    let alarms = async || world.store.alarm_unknown(patience).await.unwrap();
+    let id = world.requested("tok").await;
+    let running = world.work(Scripted::new(std::iter::repeat_n(Reply::Break, 500)));
+    world.until_payment(id, |payment| payment.steps[0].state == StepState::Unknown).await;
+    running.stop().await;
+    assert!(alarms().await.is_empty());
+
+    world.db.shift_time(chrono::Duration::seconds(601));
+    let raised = alarms().await;
+    assert_eq!((raised.len(), raised[0].payment_id, raised[0].kind), (1, PaymentId::of(id), StepKind::Authorise));
+    assert!(raised[0].age >= patience && raised[0].reason.contains("connection reset"), "{raised:?}");
+    assert!(alarms().await.is_empty(), "one alarm per round");
+    world.db.shift_time(chrono::Duration::seconds(601));
+    assert_eq!(alarms().await.len(), 1);
+
+    let standing = world.store.standing().await.unwrap();
+    assert_eq!(standing.unknown[&StepKind::Authorise], 1);
+    assert!(standing.oldest_unknown.unwrap() >= patience * 2);
+    let running = world.work(Scripted::new([Reply::Approved]));
+    world.until(id, PaymentState::Authorised).await;
+    running.stop().await;
+    world.db.shift_time(chrono::Duration::seconds(601));
+    assert!(alarms().await.is_empty());
+    assert_eq!(world.store.standing().await.unwrap(), Standing::default());
 }
 
 async fn a_capture_without_an_answer_is_found_by_its_status(world: World) {

@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The worker's patience with providers that hang, in tests.
 pub const PROVIDER_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// After which an unknown authorisation is given up.
+pub const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+
 /// Declares each test twice: on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {
     ($($test:ident),+ $(,)?) => {
@@ -165,10 +168,7 @@ impl World {
 
     /// A step worker that is not running yet.
     pub fn worker(&self, provider: Arc<dyn Provider>) -> Arc<StepWorker> {
-        let patience =
-            Patience { first: Duration::from_millis(5), longest: Duration::from_millis(40), refusals_max: 3 };
-        let settings = StepSettings { provider_timeout: PROVIDER_TIMEOUT, patience };
-        StepWorker::new(self.store.clone(), provider, self.wake.clone(), settings)
+        StepWorker::new(self.store.clone(), provider, self.wake.clone(), steps())
     }
 
     /// Starts a step worker.
@@ -220,6 +220,19 @@ impl World {
         rows[0].try_get("", "n").unwrap()
     }
 
+    /// Waits until a number is as wanted.
+    pub async fn until_number(&self, sql: &str, wanted: i64) {
+        let started = tokio::time::Instant::now();
+        loop {
+            let found = self.number(sql).await;
+            if found == wanted {
+                return;
+            }
+            assert!(started.elapsed() < DEADLINE, "waited in vain: {sql} is {found}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The ledger says what the payments say, and every movement balances.
     pub async fn books_balance(&self) {
         let unbalanced = "SELECT count(*) FROM (SELECT movement FROM ledger_entries GROUP BY movement
@@ -252,6 +265,12 @@ impl Running {
     pub async fn kill(mut self) {
         self.task.shutdown().await;
     }
+}
+
+/// How the provider is asked here: often, and not for long.
+pub fn steps() -> StepSettings {
+    let patience = Patience { first: Duration::from_millis(5), longest: Duration::from_millis(40), refusals_max: 3 };
+    StepSettings { provider_timeout: PROVIDER_TIMEOUT, patience, give_up: GIVE_UP }
 }
 
 /// The amount of every booking here.

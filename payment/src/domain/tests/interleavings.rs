@@ -1,4 +1,4 @@
-//! Random facts and answers in random order: money never moves twice, and never more than there is.
+//! Random facts, answers, callbacks and retries in random order: money never moves twice, and never more than there is.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,54 @@ enum Move {
     End,
     Answer(Outcome),
     LateAnswer(i32, Outcome),
+    Hear(u32, Told),
+    RetryRefund(usize),
+    RetryVoid(u32),
+}
+
+/// News, with refunds by their place among those of the test.
+#[derive(Debug, Clone)]
+enum Told {
+    Approved(i64),
+    Declined,
+    Captured(i64),
+    CaptureFailed,
+    Voided,
+    Refunded(usize, i64),
+    RefundFailed(usize),
+}
+
+impl Told {
+    fn news(&self, refunds: &[RefundId]) -> News {
+        let code = || "NO".to_owned();
+        match *self {
+            Self::Approved(amount) => News::Approved { amount: eur(amount) },
+            Self::Declined => News::Declined { code: code() },
+            Self::Captured(amount) => News::Captured { amount: eur(amount) },
+            Self::CaptureFailed => News::CaptureFailed { code: code() },
+            Self::Voided => News::Voided,
+            Self::Refunded(at, amount) => News::Refunded { refund: refunds[at], amount: eur(amount) },
+            Self::RefundFailed(at) => News::RefundFailed { refund: refunds[at], code: code() },
+        }
+    }
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
-    prop_oneof![4 => Just(Outcome::Done), 1 => Just(refused("NO")), 1 => Just(unknown())]
+    let mismatch = Outcome::Mismatch { said: eur(2400) };
+    prop_oneof![8 => Just(Outcome::Done), 2 => Just(refused("NO")), 2 => Just(unknown()), 1 => Just(mismatch)]
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    let amount = prop_oneof![6 => Just(2500_i64), 1 => 0..3000_i64];
+    prop_oneof![
+        3 => amount.clone().prop_map(Told::Approved),
+        1 => Just(Told::Declined),
+        2 => amount.prop_map(Told::Captured),
+        1 => Just(Told::CaptureFailed),
+        1 => Just(Told::Voided),
+        2 => (0..4_usize, 0..2600_i64).prop_map(|(refund, amount)| Told::Refunded(refund, amount)),
+        1 => (0..4_usize).prop_map(Told::RefundFailed),
+    ]
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -31,11 +75,15 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(Move::End),
         8 => outcomes().prop_map(Move::Answer),
         1 => (1..10_i32, outcomes()).prop_map(|(ordinal, outcome)| Move::LateAnswer(ordinal, outcome)),
+        5 => (1..4_u32, told()).prop_map(|(attempt, news)| Move::Hear(attempt, news)),
+        1 => (0..4_usize).prop_map(Move::RetryRefund),
+        1 => (1..4_u32).prop_map(Move::RetryVoid),
     ]
 }
 
-fn make(payment: Payment, step: Move, refunds: &[RefundId]) -> Result<Decision, Impossible> {
-    match step {
+/// What a move decides; `None` where it is refused.
+fn make(payment: Payment, step: Move, refunds: &[RefundId]) -> Option<Decision> {
+    let decided = match step {
         Move::Authorise(attempt, amount) => payment.authorise(attempt, eur(amount), "tok".to_owned()),
         Move::Confirm(attempt, amount) => payment.confirm(attempt, eur(amount)),
         Move::Void(attempt) => payment.void(attempt),
@@ -51,7 +99,11 @@ fn make(payment: Payment, step: Move, refunds: &[RefundId]) -> Result<Decision, 
             let ordinal = if ordinal < current { ordinal } else { 0 };
             Ok(payment.answer(ordinal, outcome, &PATIENCE, now()))
         }
-    }
+        Move::Hear(attempt, told) => Ok(payment.hear(attempt, &told.news(refunds), &PATIENCE, now())),
+        Move::RetryRefund(at) => return payment.retry_refund(refunds[at]).ok(),
+        Move::RetryVoid(attempt) => return payment.retry_void(attempt).ok(),
+    };
+    decided.ok()
 }
 
 /// The ledger, as the store would keep it.
@@ -113,8 +165,21 @@ fn check(payment: &Payment, books: &Books) {
     assert_eq!(books.balance(Account::Authorised), held);
 }
 
+/// Approvals told by a decision.
+fn approvals(decision: &Decision) -> impl Iterator<Item = (u32, Money)> {
+    decision.facts.iter().filter_map(|fact| match fact {
+        PaymentFact::Authorised { attempt, amount } => Some((*attempt, *amount)),
+        PaymentFact::Declined { .. }
+        | PaymentFact::Captured { .. }
+        | PaymentFact::CaptureFailed { .. }
+        | PaymentFact::Voided { .. }
+        | PaymentFact::Refunded { .. }
+        | PaymentFact::Stuck { .. } => None,
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn money_is_neither_lost_nor_moved_twice(sequence in proptest::collection::vec(moves(), 1..40)) {
@@ -122,9 +187,17 @@ proptest! {
         let mut payment = opened();
         let mut books = Books::default();
         for step in sequence {
-            let Ok(decision) = make(payment.clone(), step, &refunds) else { continue };
+            let Some(decision) = make(payment.clone(), step, &refunds) else { continue };
             let (from, to) = (payment.state, decision.next.state);
             prop_assert!(from == to || from.may_become(to), "{from:?} became {to:?}");
+            for refund in &decision.next.refunds {
+                let from = payment.refund(refund.id).map(|before| before.state);
+                let legal = from.is_none_or(|from| from == refund.state || from.may_become(refund.state));
+                prop_assert!(legal, "a refund became {:?} from {from:?}", refund.state);
+            }
+            for (approved, amount) in approvals(&decision) {
+                prop_assert_eq!((approved, amount), (payment.attempt, payment.amount), "told of another approval");
+            }
             decision.movements.iter().for_each(|m| books.enter(m));
             payment = decision.next;
             check(&payment, &books);

@@ -234,7 +234,7 @@ fn an_approval_that_is_being_voided_is_not_told() {
 
 #[test]
 fn an_approval_nobody_waits_for_is_voided_with_an_alarm() {
-    // No flow of today leads here: an older attempt whose outcome comes after a newer one was asked for.
+    // An older attempt whose outcome comes after a newer one was asked for.
     let mut payment = requested(in_state(Declined), 2);
     payment.steps[0].state = StepState::Unknown;
 

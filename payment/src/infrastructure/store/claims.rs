@@ -52,7 +52,7 @@ impl SqlStore {
     async fn due(&self, limit: usize) -> Result<Vec<Claim>, StoreError> {
         let (columns, now) = (rows::STEP_COLUMNS, self.db.now_sql());
         let sql = format!(
-            "SELECT {columns} FROM provider_steps s
+            "SELECT {columns}, {now} - s.unknown_since AS unknown_for FROM provider_steps s
              WHERE s.state IN ('pending', 'unknown') AND s.next_try_at <= {now} AND s.claimed_until <= {now}
              AND NOT EXISTS (SELECT 1 FROM provider_steps e
                 WHERE e.payment_id = s.payment_id AND e.ordinal < s.ordinal AND e.state IN ('pending', 'unknown'))
@@ -88,27 +88,25 @@ impl SqlStore {
         };
         rows.iter().map(read).collect()
     }
-
-    pub(super) async fn oldest_unknown_step(&self) -> Result<Option<Duration>, StoreError> {
-        let sql = format!(
-            "SELECT {} - min(created_at) AS age FROM provider_steps WHERE state = 'unknown'",
-            self.db.now_sql()
-        );
-        let rows = self.db.query(self.db.reader(), sql, []).await?;
-        let age: Option<i64> = rows.first().map(|row| row.try_get("", "age")).transpose()?.flatten();
-        Ok(age.map(|age| Duration::from_micros(age.try_into().unwrap_or(0))))
-    }
 }
 
 fn claim(row: &QueryResult) -> Result<Claim, StoreError> {
     let carrier: String = row.try_get("", "carrier")?;
+    let unknown_for: Option<i64> = row.try_get("", "unknown_for")?;
     Ok(Claim {
         payment_id: row.try_get("", "payment_id")?,
         step: rows::step(row)?,
+        unknown_for: unknown_for.map(age),
         carrier: serde_json::from_str(&carrier).unwrap_or_default(),
     })
 }
 
-fn micros(duration: Duration) -> i64 {
+/// A duration as the database counts it.
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A duration the database has counted.
+pub(super) fn age(micros: i64) -> Duration {
+    Duration::from_micros(micros.try_into().unwrap_or(0))
 }

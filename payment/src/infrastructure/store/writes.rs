@@ -85,14 +85,15 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         let token = match &step.work {
             Work::Authorise { token } => Some(token.clone()),
-            Work::Capture | Work::Void | Work::Refund { .. } => None,
+            Work::Capture | Work::Void { .. } | Work::Refund { .. } => None,
         };
         let carrier = serde_json::to_string(&telemetry::carry()).expect("a map of strings");
         let sql = "INSERT INTO provider_steps (id, payment_id, ordinal, kind, attempt, reference, refund_id, amount_minor, currency,
-            payment_token, state, tries, refusals, next_try_at, claimed_by, claimed_until, claim_epoch, carrier, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, $12, '', 0, 0, $13, $14, $14)";
-        let values: [Value; 14] = [
-            Uuid::now_v7().into(),
+            payment_token, state, tries, refusals, next_try_at, claimed_by, claimed_until, claim_epoch, carrier, created_at, updated_at,
+            stray)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, $12, '', 0, 0, $13, $14, $14, $15)";
+        let values: [Value; 15] = [
+            step.id.into(),
             payment.id.into(),
             step.ordinal.into(),
             step.kind().word().into(),
@@ -106,12 +107,13 @@ impl SqlStore {
             step.next_try_at.timestamp_micros().into(),
             carrier.into(),
             now.into(),
+            matches!(step.work, Work::Void { stray: true }).into(),
         ];
         self.db.execute(transaction, sql, values).await?;
         Ok(())
     }
 
-    /// Writes under the claim epoch the step was loaded with, and ends the claim.
+    /// Writes under the claim epoch the step was loaded with, and ends the claim. An outcome is unknown since it first was.
     async fn update_step(
         &self,
         transaction: &DatabaseTransaction,
@@ -121,7 +123,9 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         let sql =
             "UPDATE provider_steps SET state = $4, refusals = $5, next_try_at = $6, outcome = $7, claimed_by = '',
-            claimed_until = 0, updated_at = $8 WHERE payment_id = $1 AND ordinal = $2 AND claim_epoch = $3";
+            claimed_until = 0, updated_at = $8, alarmed_at = CASE WHEN $4 = 'unknown' THEN alarmed_at ELSE 0 END,
+            unknown_since = CASE WHEN $4 = 'unknown' THEN coalesce(unknown_since, $8) END
+            WHERE payment_id = $1 AND ordinal = $2 AND claim_epoch = $3";
         let values: [Value; 8] = [
             payment.id.into(),
             step.ordinal.into(),

@@ -7,9 +7,12 @@ use common::money::Money;
 use common::test_token::TestToken;
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use crate::application::ports::Answer;
-use crate::domain::Reference;
+use crate::application::ports::{Answer, ProviderError};
+use crate::domain::{News, Reference};
+use callbacks::Callbacks;
+pub use callbacks::Telling;
 
+pub mod callbacks;
 mod refunds;
 mod rows;
 
@@ -24,6 +27,8 @@ pub struct Verdict {
     pub outcome: Result<(), &'static str>,
     /// How long nobody is told.
     pub known_after: Duration,
+    /// Whether it is told by callback when it is known.
+    pub told: Option<Telling>,
 }
 
 /// Where a charge stands.
@@ -74,15 +79,29 @@ pub struct ChargeRow {
     refund_refusals: i64,
 }
 
+impl ChargeRow {
+    /// What was taken of its money.
+    pub fn captured(&self) -> Option<Money> {
+        let currency = self.amount?.currency();
+        (self.state == ChargeState::Captured).then(|| Money::new(self.captured_minor, currency).ok()).flatten()
+    }
+}
+
 /// The ledger.
 pub struct Ledger {
     db: Db,
+    callbacks: Option<Callbacks>,
 }
 
 impl Ledger {
-    /// In this database.
+    /// In this database; nothing is told by callback.
     pub fn new(db: Db) -> Self {
-        Self { db }
+        Self { db, callbacks: None }
+    }
+
+    /// Tells by callback from now on.
+    pub fn tell_callbacks(&mut self) -> Callbacks {
+        self.callbacks.get_or_insert_with(|| Callbacks::new(self.db.clone())).clone()
     }
 
     /// What is known about a reference.
@@ -107,44 +126,49 @@ impl Ledger {
         let charge = NewCharge { state, decline_code, amount: Some(amount), token, known_after };
         if self.insert(&transaction, reference, &charge).await? {
             self.enter(&transaction, reference, kind, None, amount).await?;
+            self.tell_verdict(&transaction, reference, amount, verdict).await?;
         }
         let charge = self.read(&transaction, reference, "").await?;
         transaction.commit().await?;
+        self.told();
         charge.ok_or_else(|| DbErr::RecordNotFound(format!("charge {reference}")))
     }
 
     /// Takes the held money; what is not taken is let go.
-    pub async fn capture(&self, reference: &Reference, amount: Money) -> Result<Answer, DbErr> {
+    pub async fn capture(&self, reference: &Reference, amount: Money) -> Result<Answer, ProviderError> {
         let transaction = self.db.begin().await?;
         let Some(charge) = self.read(&transaction, reference, self.db.for_update()).await? else {
             return Ok(refused("NOT_AUTHORISED"));
         };
         let fails = charge.token == Some(TestToken::CaptureFails);
         match charge.state {
-            ChargeState::Captured if charge.captured_minor == amount.amount_minor() => return Ok(Answer::Done),
-            ChargeState::Captured => return Ok(refused("ALREADY_CAPTURED")),
+            ChargeState::Captured => return as_asked(charge.captured(), amount),
             ChargeState::Voided if fails => return Ok(refused(CAPTURE_REFUSED)),
             ChargeState::Declined | ChargeState::Voided => return Ok(refused("NOT_AUTHORISED")),
             ChargeState::Approved if charge.pending => return Ok(Answer::Pending),
             ChargeState::Approved => {}
         }
-        let Some((held, rest)) = charge.amount.and_then(|held| Some((held, held.checked_sub(amount).ok()?))) else {
-            return Ok(refused("AMOUNT_MISMATCH"));
-        };
-        if fails {
+        let held = charge.amount.unwrap_or(Money::zero(amount.currency()));
+        let Ok(rest) = held.checked_sub(amount) else { return Err(ProviderError::Mismatch { said: held }) };
+        let answer = if fails {
             self.let_go(&transaction, reference, held).await?;
-            transaction.commit().await?;
-            return Ok(refused(CAPTURE_REFUSED));
-        }
-        let sql = "captured_minor = $2, voided_minor = $3, state = 'captured'";
-        self.update(&transaction, reference, sql, [amount.amount_minor(), rest.amount_minor()]).await?;
-        self.enter(&transaction, reference, "capture", None, amount).await?;
+            let news = News::CaptureFailed { code: CAPTURE_REFUSED.to_owned() };
+            self.tell(&transaction, reference, &news, Telling::SOON).await?;
+            refused(CAPTURE_REFUSED)
+        } else {
+            let sql = "captured_minor = $2, voided_minor = $3, state = 'captured'";
+            self.update(&transaction, reference, sql, [amount.amount_minor(), rest.amount_minor()]).await?;
+            self.enter(&transaction, reference, "capture", None, amount).await?;
+            self.tell(&transaction, reference, &News::Captured { amount }, Telling::SOON).await?;
+            Answer::Done
+        };
         transaction.commit().await?;
-        Ok(Answer::Done)
+        self.told();
+        Ok(answer)
     }
 
     /// Lets held money go, and sees to it that a reference never seen will never be held.
-    pub async fn void(&self, reference: &Reference) -> Result<Answer, DbErr> {
+    pub async fn void(&self, reference: &Reference) -> Result<Answer, ProviderError> {
         let transaction = self.db.begin().await?;
         let never = NewCharge {
             state: ChargeState::Voided,
@@ -158,7 +182,7 @@ impl Ledger {
             return Ok(Answer::Done);
         }
         let Some(charge) = self.read(&transaction, reference, self.db.for_update()).await? else {
-            return Err(DbErr::RecordNotFound(format!("charge {reference}")));
+            return Err(DbErr::RecordNotFound(format!("charge {reference}")).into());
         };
         match (charge.state, charge.amount) {
             (ChargeState::Captured, _) => return Ok(refused("ALREADY_CAPTURED")),
@@ -169,10 +193,13 @@ impl Ledger {
                 self.let_go(&transaction, reference, held).await?;
                 if charge.pending {
                     self.update(&transaction, reference, "decline_code = 'VOIDED', known_at = 0", []).await?;
+                    self.untell(&transaction, reference).await?;
                 }
+                self.tell(&transaction, reference, &News::Voided, Telling::SOON).await?;
             }
         }
         transaction.commit().await?;
+        self.told();
         Ok(Answer::Done)
     }
 
@@ -190,6 +217,14 @@ struct NewCharge<'a> {
     amount: Option<Money>,
     token: &'a str,
     known_after: Duration,
+}
+
+/// What was done before, if it is what is asked for now.
+fn as_asked(done: Option<Money>, asked: Money) -> Result<Answer, ProviderError> {
+    match done {
+        Some(said) if said != asked => Err(ProviderError::Mismatch { said }),
+        Some(_) | None => Ok(Answer::Done),
+    }
 }
 
 fn refused(code: &str) -> Answer {

@@ -9,7 +9,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(CreateLedger), Box::new(AddDelays)]
+        vec![Box::new(CreateLedger), Box::new(AddDelays), Box::new(AddCallbacks)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -46,6 +46,45 @@ impl MigrationTrait for AddDelays {
         tables::run(manager, DELAYS).await
     }
 }
+
+struct AddCallbacks;
+
+impl MigrationName for AddCallbacks {
+    fn name(&self) -> &str {
+        "m20261125_090000_add_callbacks"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for AddCallbacks {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        tables::run(manager, CALLBACKS).await
+    }
+}
+
+const CALLBACKS: &[&str] = &[
+    // What is to be told, in the transaction of its effect, `copies` times. `settled_at` when it was told, or nobody took
+    // it for too long.
+    "CREATE TABLE provider_callbacks (
+        id uuid PRIMARY KEY,
+        reference text NOT NULL REFERENCES provider_charges (reference),
+        news text NOT NULL,
+        refund_id uuid,
+        amount_minor bigint NOT NULL,
+        currency text NOT NULL,
+        code text NOT NULL,
+        copies integer NOT NULL,
+        tries integer NOT NULL,
+        next_try_at bigint NOT NULL,
+        created_at bigint NOT NULL,
+        settled_at bigint,
+        taken boolean NOT NULL DEFAULT FALSE
+    )",
+    // Serves delivery: what is due.
+    "CREATE INDEX provider_callbacks_due ON provider_callbacks (next_try_at) WHERE settled_at IS NULL",
+    // Serves forgetting.
+    "CREATE INDEX provider_callbacks_settled ON provider_callbacks (settled_at) WHERE settled_at IS NOT NULL",
+];
 
 const DELAYS: &[&str] = &[
     // Until then an authorisation is being decided, whatever stands in `state`.

@@ -7,9 +7,10 @@ use common::money::Money;
 use common::test_token::TestToken;
 use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
-use super::{ChargeRow, ChargeState, Ledger, micros, refused};
-use crate::application::ports::{Answer, RefundStatus};
-use crate::domain::Reference;
+use super::rows::money;
+use super::{ChargeRow, ChargeState, Ledger, Telling, as_asked, micros, refused};
+use crate::application::ports::{Answer, ProviderError, RefundStatus};
+use crate::domain::{News, Reference};
 
 /// How long a refund that is going to fail is pending.
 const PENDING: Duration = Duration::from_secs(2);
@@ -22,9 +23,9 @@ impl Ledger {
     /// Every refund of a reference that was done or taken in; refusals are not kept.
     pub async fn refunds(&self, reference: &Reference) -> Result<Vec<(RefundId, RefundStatus)>, DbErr> {
         let sql = format!(
-            "SELECT refund_id, TRUE AS done, FALSE AS pending FROM provider_refunds WHERE reference = $1
+            "SELECT refund_id, TRUE AS done, FALSE AS pending, amount_minor, currency FROM provider_refunds WHERE reference = $1
              UNION ALL
-             SELECT refund_id, FALSE AS done, fails_at > {} AS pending FROM provider_pending_refunds p WHERE reference = $1
+             SELECT refund_id, FALSE AS done, fails_at > {} AS pending, 0 AS amount_minor, '' AS currency FROM provider_pending_refunds p WHERE reference = $1
                 AND NOT EXISTS (SELECT 1 FROM provider_refunds r WHERE r.refund_id = p.refund_id)
              ORDER BY refund_id",
             self.db.now_sql()
@@ -34,7 +35,12 @@ impl Ledger {
     }
 
     /// Gives captured money back, once per refund id.
-    pub async fn refund(&self, reference: &Reference, refund: RefundId, amount: Money) -> Result<Answer, DbErr> {
+    pub async fn refund(
+        &self,
+        reference: &Reference,
+        refund: RefundId,
+        amount: Money,
+    ) -> Result<Answer, ProviderError> {
         let transaction = self.db.begin().await?;
         let Some(charge) = self.read(&transaction, reference, self.db.for_update()).await? else {
             return Ok(refused("NOT_CAPTURED"));
@@ -43,7 +49,7 @@ impl Ledger {
             return Ok(refused("NOT_CAPTURED"));
         }
         if let Some(known) = self.refunded(&transaction, refund).await? {
-            return Ok(if known == amount.amount_minor() { Answer::Done } else { refused("REFUND_MISMATCH") });
+            return as_asked(Some(known), amount);
         }
         let same_currency = charge.amount.is_some_and(|held| held.currency() == amount.currency());
         let refunded = charge.refunded_minor.saturating_add(amount.amount_minor());
@@ -58,6 +64,7 @@ impl Ledger {
             }
         };
         transaction.commit().await?;
+        self.told();
         Ok(answer)
     }
 
@@ -87,6 +94,8 @@ impl Ledger {
                 | TestToken::Slow
                 | TestToken::TimeoutThenApproved
                 | TestToken::TimeoutThenDeclined
+                | TestToken::DuplicateCallback
+                | TestToken::CallbackFirst
                 | TestToken::ApproveAfter { .. }
                 | TestToken::CaptureFails,
             )
@@ -107,7 +116,10 @@ impl Ledger {
              ON CONFLICT (refund_id) DO NOTHING"
         );
         let values: [Value; 3] = [refund.into(), reference.as_str().into(), micros(PENDING).into()];
-        self.db.execute(transaction, sql, values).await?;
+        if self.db.execute(transaction, sql, values).await? == 1 {
+            let failed = News::RefundFailed { refund, code: REFUND_FAILED.to_owned() };
+            self.tell(transaction, reference, &failed, Telling { after: PENDING, ..Telling::AT_ONCE }).await?;
+        }
         let sql = format!("SELECT fails_at > {now} AS pending FROM provider_pending_refunds WHERE refund_id = $1");
         let rows = self.db.query(transaction, sql, [refund.into()]).await?;
         rows.first().map_or(Ok(false), |row| row.try_get("", "pending"))
@@ -130,20 +142,21 @@ impl Ledger {
             [refund.into(), reference.as_str().into(), amount.amount_minor().into(), amount.currency().code().into()];
         self.db.execute(transaction, sql, values).await?;
         self.update(transaction, reference, "refunded_minor = $2", [refunded_minor]).await?;
-        self.enter(transaction, reference, "refund", Some(refund), amount).await
+        self.enter(transaction, reference, "refund", Some(refund), amount).await?;
+        self.tell(transaction, reference, &News::Refunded { refund, amount }, Telling::SOON).await
     }
 
-    async fn refunded(&self, transaction: &DatabaseTransaction, refund: RefundId) -> Result<Option<i64>, DbErr> {
-        let sql = "SELECT amount_minor FROM provider_refunds WHERE refund_id = $1";
+    async fn refunded(&self, transaction: &DatabaseTransaction, refund: RefundId) -> Result<Option<Money>, DbErr> {
+        let sql = "SELECT amount_minor, currency FROM provider_refunds WHERE refund_id = $1";
         let rows = self.db.query(transaction, sql, [refund.into()]).await?;
-        rows.first().map(|row| row.try_get("", "amount_minor")).transpose()
+        rows.first().map(money).transpose()
     }
 }
 
 fn status(row: &QueryResult) -> Result<RefundStatus, DbErr> {
     let (done, pending): (bool, bool) = (row.try_get("", "done")?, row.try_get("", "pending")?);
     Ok(match (done, pending) {
-        (true, _) => RefundStatus::Done,
+        (true, _) => RefundStatus::Done { amount: money(row)? },
         (false, true) => RefundStatus::Pending,
         (false, false) => RefundStatus::Failed { code: REFUND_FAILED.to_owned() },
     })

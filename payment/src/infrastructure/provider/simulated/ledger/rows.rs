@@ -1,12 +1,19 @@
 //! Rows of the provider's ledger: read, inserted, updated, and the story each effect leaves.
 
 use common::ids::RefundId;
-use common::money::{Currency, Money};
+use common::money::{Currency, Money, MoneyError};
 use common::test_token::TestToken;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
 
 use super::{ChargeRow, ChargeState, Ledger, NewCharge, micros};
 use crate::domain::Reference;
+
+/// Reads `amount_minor` and `currency`.
+pub(super) fn money(row: &QueryResult) -> Result<Money, DbErr> {
+    let currency: String = row.try_get("", "currency")?;
+    let broken = |error: MoneyError| DbErr::Type(format!("{currency:?}: {error}"));
+    Money::new(row.try_get("", "amount_minor")?, Currency::parse(&currency).map_err(broken)?).map_err(broken)
+}
 
 impl Ledger {
     pub(super) async fn read(
