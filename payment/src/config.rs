@@ -90,7 +90,8 @@ impl ProviderSettings {
     }
 
     fn faults(&self, process: &Process) -> Vec<Fault> {
-        let mut faults = Fault::found([(self.timeout.is_zero(), "timeout", "must be longer than nothing")]);
+        let mut faults: Vec<Fault> =
+            Fault::found([(self.timeout.is_zero(), "timeout", "must be longer than nothing")]).collect();
         if !self.is_remote() {
             faults.extend(self.database.faults_inside("database", process));
             return faults;
@@ -123,7 +124,7 @@ impl CallbackSettings {
         let open = self.listen.is_some_and(|address| !address.ip().is_loopback());
         let development = !process.is_production() && !process.auth.is_set();
         let why = "must be a loopback address while the development issuer is trusted";
-        Fault::found([(open && development, "listen", why)])
+        Fault::found([(open && development, "listen", why)]).collect()
     }
 }
 

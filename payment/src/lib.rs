@@ -115,7 +115,8 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         tasks.spawn("payment waiting", waiting.run(consumer, tasks.shutdown()));
     }
 
-    let api = PaymentServiceServer::new(PaymentApi::new(db.clone(), store)).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let api =
+        PaymentServiceServer::new(PaymentApi::new(db.clone(), store)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let server = Server::new("payment", host.identity.verifier, ACCESS)
         .add(api)
         .add(FactApi::service(outbox))

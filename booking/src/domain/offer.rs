@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use common::ids::{AreaId, EventId, SeatId, SeatingPlanId};
 use common::money::{Currency, Money};
 
-use super::policy::Policy;
 use super::hall::Hall;
+use super::policy::Policy;
 
 /// One version of an event's offer.
 #[derive(Debug)]

@@ -20,8 +20,8 @@ use self::parse::{
 use super::store::{Admitted, Availability as Places, CheckedIn, Listing, Outcome, Store, Stored, TransitionError};
 use super::ticket_key::TicketPublicKey;
 use super::wire;
-use crate::application::check_in::{self, Scan};
 use crate::application::best_available::{self, Boards, Seller, Wish};
+use crate::application::check_in::{self, Scan};
 use crate::application::hold::{Answer, HoldError};
 use crate::application::offers::Offers;
 use crate::application::{command, hold};

@@ -10,9 +10,8 @@ use common::proto::booking::v1 as proto;
 use common::proto::catalog::v1 as catalog;
 use prost::Message;
 
-use super::store::{CheckedIn, Refund, RefundState, Stored, Ticket};
 use self::seating::Seating;
-use super::store::{Stored, Ticket};
+use super::store::{CheckedIn, Refund, RefundState, Stored, Ticket};
 use crate::application::ports::FetchedOffer;
 use crate::domain::booking::{Booking, BookingFact, BookingState, Item};
 use crate::domain::offer::{Offer, OfferArea, OfferSeat, OfferTerms};

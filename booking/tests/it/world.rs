@@ -20,8 +20,8 @@ use common::testing::TestDb;
 use prost::{Message, Name};
 use sea_orm::Value;
 
-use booking::application::check_in::{Scan, check_in};
 use booking::application::best_available::{self, Boards, Seller, Wish};
+use booking::application::check_in::{Scan, check_in};
 use booking::application::hold::{self, Answer, HoldError};
 use booking::application::offers::Offers;
 use booking::application::ports::{FetchedOffer, OfferSource};

@@ -37,7 +37,7 @@ impl Service {
         let outbox = common::outbox::Outbox::new((*db).clone(), "tester", crate::world::TOPIC);
         let server = Server::new("tester", process.identity.verifier.clone(), ACCESS).add(FactApi::service(outbox));
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let channel = MeshChannel::new("tester", &format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let channel = MeshChannel::new("tester", [format!("http://{}", listener.local_addr().unwrap())]).unwrap();
         let mut serving = JoinSet::new();
         serving.spawn(server.serve(listener, NAME, Shutdown::new()));
         let (facts, health) = (FactServiceClient::new(channel.clone()), HealthClient::new(channel));
