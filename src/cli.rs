@@ -3,9 +3,11 @@
 mod audit;
 mod banner;
 mod catalog_client;
+mod databases;
 mod dead_letters;
 mod export;
 mod import;
+mod migrate;
 mod ready;
 mod schema;
 mod service;
@@ -60,6 +62,8 @@ enum Command {
     Payment(service::ServiceArgs),
     /// Run the GraphQL gateway alone
     Gateway(service::ProcessArgs),
+    /// Bring databases to the newest schema
+    Migrate(migrate::MigrateArgs),
     /// Print a development token that lives 24 hours; needs no running product
     Token(token::TokenArgs),
     /// Bring something into a running product
@@ -129,6 +133,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Booking(args) => service::run::<booking::Config>(&args),
         Command::Payment(args) => service::run::<payment::Config>(&args),
         Command::Gateway(args) => service::run_gateway(&args),
+        Command::Migrate(args) => in_runtime(migrate::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Import { what: Import::SeatingPlan(args) } => in_runtime(import::run(*args)),
         Command::Export { what: Export::SeatingPlan(args) } => in_runtime(export::run(args)),

@@ -53,11 +53,6 @@ impl Folder {
         format!("sqlite://{}?mode=rwc", percent_encoded(&self.file(&format!("{name}.db"))))
     }
 
-    /// Address of a database file that is there, for reading only.
-    pub fn read_only_database_url(&self, name: &str) -> String {
-        format!("sqlite://{}?mode=ro", percent_encoded(&self.file(&format!("{name}.db"))))
-    }
-
     /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.path

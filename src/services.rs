@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use common::auth::Identity;
 use common::clock::SystemClock;
+use common::db::Db;
 use common::dev_issuer::DevIssuer;
 use common::oidc::{self, Keeper};
 use common::runtime::{Host, Shutdown};
@@ -25,6 +26,9 @@ pub trait Service: Settings + Send + 'static {
     /// Settings of its databases, in the order of [`Service::DATABASES`].
     fn databases(&self) -> Vec<&DatabaseSettings>;
 
+    /// Brings the database of a section up to date; names of the migrations that were applied.
+    fn migrate(section: &str, db: &Db) -> impl Future<Output = anyhow::Result<Vec<String>>>;
+
     /// Runs it until shutdown.
     fn serve(self, host: Host, shutdown: Shutdown) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
@@ -39,6 +43,10 @@ impl Service for catalog::Config {
 
     fn databases(&self) -> Vec<&DatabaseSettings> {
         vec![&self.database]
+    }
+
+    async fn migrate(_: &str, db: &Db) -> anyhow::Result<Vec<String>> {
+        catalog::migrate(db).await
     }
 
     async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -56,6 +64,10 @@ impl Service for booking::Config {
 
     fn databases(&self) -> Vec<&DatabaseSettings> {
         vec![&self.database]
+    }
+
+    async fn migrate(_: &str, db: &Db) -> anyhow::Result<Vec<String>> {
+        booking::migrate(db).await
     }
 
     async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -76,6 +88,11 @@ impl Service for payment::Config {
         vec![&self.database, &self.provider.database]
     }
 
+    async fn migrate(section: &str, db: &Db) -> anyhow::Result<Vec<String>> {
+        let ledger = section == "provider.database";
+        Ok(if ledger { payment::migrate_provider(db).await? } else { payment::migrate(db).await? })
+    }
+
     async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
         payment::serve(self, host, shutdown).await
     }
@@ -91,6 +108,10 @@ impl Service for gateway::Config {
 
     fn databases(&self) -> Vec<&DatabaseSettings> {
         Vec::new()
+    }
+
+    async fn migrate(_: &str, _: &Db) -> anyhow::Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {

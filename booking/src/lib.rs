@@ -43,8 +43,8 @@ pub const TOPIC: &str = "eventix.booking.v1";
 /// How long calls under way may take after the stop signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Creates or upgrades the tables.
-pub async fn migrate(db: &Db) -> anyhow::Result<()> {
+/// Creates or upgrades the tables; names of the migrations that were applied.
+pub async fn migrate(db: &Db) -> anyhow::Result<Vec<String>> {
     schema::migrate::<migrations::Migrator>(db).await.context("migrating the database of booking")
 }
 

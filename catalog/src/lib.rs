@@ -40,11 +40,11 @@ const TOPIC: &str = "eventix.catalog.v1";
 /// How long calls under way may take after the stop signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Brings the database to the newest schema.
+/// Brings the database to the newest schema; names of the migrations that were applied.
 ///
 /// # Errors
 /// A statement fails.
-pub async fn migrate(db: &Db) -> anyhow::Result<()> {
+pub async fn migrate(db: &Db) -> anyhow::Result<Vec<String>> {
     schema::migrate::<migrations::Migrator>(db).await.context("migrating the database of catalog")
 }
 

@@ -12,26 +12,35 @@ use crate::settings::{DatabaseSettings, Mode};
 /// Name of PostgreSQL's lock for whoever migrates. Locks belong to one database, so one name is enough for all.
 const LOCK: i64 = 0x6576_656e_7469_7801;
 
-/// Applies what is missing, all or nothing. Processes that do it at once wait for each other.
+/// Applies what is missing, all or nothing, and tells what that was. Processes that do it at once wait for each other.
 ///
 /// # Errors
 /// A statement fails, for instance because the user may not change the schema.
-pub async fn migrate<M: MigratorTrait>(db: &Db) -> Result<(), DbErr> {
+pub async fn migrate<M: MigratorTrait>(db: &Db) -> Result<Vec<String>, DbErr> {
     let transaction = db.begin().await?;
     if db.backend() == DbBackend::Postgres {
         db.execute(&transaction, "SET LOCAL statement_timeout = 0", []).await?;
         db.query(&transaction, "SELECT pg_advisory_xact_lock($1)", [LOCK.into()]).await?;
     }
-    M::up(&transaction, None).await?;
-    transaction.commit().await
+    let pending = pending_in::<M>(db, &SchemaManager::new(&transaction)).await?;
+    if !pending.is_empty() {
+        M::up(&transaction, None).await?;
+    }
+    transaction.commit().await?;
+    Ok(pending)
 }
 
 /// Names of migrations that are not applied yet, oldest first. Changes nothing.
 pub async fn pending<M: MigratorTrait>(db: &Db) -> Result<Vec<String>, DbErr> {
+    pending_in::<M>(db, &SchemaManager::new(db.reader())).await
+}
+
+async fn pending_in<M: MigratorTrait>(db: &Db, manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
     let table = M::migration_table_name().to_string();
     let mut applied = HashSet::new();
-    if SchemaManager::new(db.reader()).has_table(&table).await? {
-        for row in db.query(db.reader(), format!("SELECT version FROM {table}"), []).await? {
+    if manager.has_table(&table).await? {
+        let sql = format!("SELECT version FROM {table}");
+        for row in db.query(manager.get_connection(), sql, []).await? {
             applied.insert(row.try_get::<String>("", "version")?);
         }
     }
@@ -66,5 +75,5 @@ pub async fn prepare<M: MigratorTrait>(
         }
         migrate::<M>(&Db::open(&settings.for_migration()).await?).await
     };
-    migrating.await.with_context(|| format!("migrating the database of {service}"))
+    migrating.await.map(drop).with_context(|| format!("migrating the database of {service}"))
 }

@@ -25,6 +25,17 @@ pub fn everything() -> bool {
     std::env::var(ALL).is_ok_and(|value| value == "1")
 }
 
+/// The PostgreSQL server whose databases and roles tests make and drop.
+///
+/// # Panics
+/// When `EVENTIX_TEST_POSTGRES` does not name one: a test that was not run must not look green.
+pub fn postgres_server() -> String {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
+    std::env::var(POSTGRES).unwrap_or_else(|_| {
+        panic!("{POSTGRES} must name a PostgreSQL server that tests may use: run the tests through ./tests/run")
+    })
+}
+
 /// An empty database of its own; stands for its [`Db`] wherever one is wanted.
 pub struct TestDb {
     db: Db,
@@ -61,11 +72,7 @@ impl TestDb {
     /// # Panics
     /// When `EVENTIX_TEST_POSTGRES` does not name such a server: a test that was not run must not look green.
     pub async fn postgres() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
-        let server = std::env::var(POSTGRES).unwrap_or_else(|_| {
-            panic!("{POSTGRES} must name a PostgreSQL server that tests may use: run the tests through ./tests/run")
-        });
-        Self::postgres_on(&server).await
+        Self::postgres_on(&postgres_server()).await
     }
 
     /// A new database on this PostgreSQL server: `postgres://user:password@host:port/database`.

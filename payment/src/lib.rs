@@ -54,19 +54,19 @@ const BOOKING_TOPIC: &str = "eventix.booking.v1";
 /// How long tasks may take to end after the stop signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Brings the payment database up to date.
+/// Brings the payment database up to date; names of the migrations that were applied.
 ///
 /// # Errors
 /// The database cannot be migrated.
-pub async fn migrate(db: &Db) -> Result<(), DbErr> {
+pub async fn migrate(db: &Db) -> Result<Vec<String>, DbErr> {
     schema::migrate::<migrations::Migrator>(db).await
 }
 
-/// Brings the simulated provider's ledger up to date.
+/// Brings the simulated provider's ledger up to date; names of the migrations that were applied.
 ///
 /// # Errors
 /// The database cannot be migrated.
-pub async fn migrate_provider(db: &Db) -> Result<(), DbErr> {
+pub async fn migrate_provider(db: &Db) -> Result<Vec<String>, DbErr> {
     schema::migrate::<simulated::migrations::Migrator>(db).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use common::db::placeholders;
+use common::db::{Db, placeholders};
 use sea_orm::{DbErr, Value};
 use uuid::Uuid;
 
@@ -115,14 +115,15 @@ struct Told {
 async fn not_taken(databases: &Databases, producer: Service, consumer: Service) -> Result<Vec<Offender>, DbErr> {
     let mut found = Vec::new();
     let mut after = 0;
+    let (Some(outbox), Some(inbox)) = (databases.of(producer), databases.of(consumer)) else { return Ok(found) };
     loop {
-        let (told, last) = told_after(databases, producer, after).await?;
+        let (told, last) = told_after(outbox, after).await?;
         if told.is_empty() {
             return Ok(found);
         }
-        let taken = taken(databases, consumer, &told).await?;
+        let taken = taken(inbox, consumer, &told).await?;
         for fact in told.into_iter().filter(|fact| !taken.contains(&fact.id)) {
-            if !is_put_aside(databases, consumer, &fact).await? {
+            if !is_put_aside(inbox, &fact).await? {
                 let Told { id, aggregate_id, sequence, kind } = fact;
                 let what =
                     format!("{kind} {sequence} of {aggregate_id} was published but not taken by {}", consumer.name());
@@ -133,8 +134,7 @@ async fn not_taken(databases: &Databases, producer: Service, consumer: Service) 
     }
 }
 
-async fn told_after(databases: &Databases, producer: Service, after: i64) -> Result<(Vec<Told>, i64), DbErr> {
-    let db = databases.of(producer);
+async fn told_after(db: &Db, after: i64) -> Result<(Vec<Told>, i64), DbErr> {
     let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let mut told = Vec::new();
     let mut last = after;
@@ -150,8 +150,7 @@ async fn told_after(databases: &Databases, producer: Service, after: i64) -> Res
     Ok((told, last))
 }
 
-async fn taken(databases: &Databases, consumer: Service, told: &[Told]) -> Result<HashSet<Uuid>, DbErr> {
-    let db = databases.of(consumer);
+async fn taken(db: &Db, consumer: Service, told: &[Told]) -> Result<HashSet<Uuid>, DbErr> {
     let list = placeholders(told.len(), 2);
     let sql = format!("SELECT fact_id FROM inbox WHERE consumer = $1 AND fact_id IN ({list})");
     let mut values: Vec<Value> = vec![consumer.name().into()];
@@ -159,8 +158,7 @@ async fn taken(databases: &Databases, consumer: Service, told: &[Told]) -> Resul
     db.query(db.reader(), sql, values).await?.iter().map(|row| row.try_get("", "fact_id")).collect()
 }
 
-async fn is_put_aside(databases: &Databases, consumer: Service, fact: &Told) -> Result<bool, DbErr> {
-    let db = databases.of(consumer);
+async fn is_put_aside(db: &Db, fact: &Told) -> Result<bool, DbErr> {
     let sql = "SELECT aggregate_id FROM parked WHERE aggregate_id = $1 AND sequence = $2
         UNION ALL SELECT aggregate_id FROM dead_letters WHERE aggregate_id = $1 AND sequence = $2";
     Ok(!db.query(db.reader(), sql, [fact.aggregate_id.into(), fact.sequence.into()]).await?.is_empty())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::db::placeholders;
+use common::db::{Db, placeholders};
 use sea_orm::{DbErr, Value};
 use uuid::Uuid;
 
@@ -39,13 +39,14 @@ struct Ours {
 pub(super) fn disagrees(databases: &Databases) -> Found<'_> {
     Box::pin(async move {
         let mut found = Vec::new();
+        let Some(ledger) = &databases.provider else { return Ok(found) };
         let mut after = Uuid::nil();
         while let Some(last) = last_payment(databases, after).await? {
             let ours = ours(databases, after, last).await?;
             let references: Vec<&str> = ours.keys().map(String::as_str).collect();
             let mut theirs = BTreeMap::new();
             for some in references.chunks(REFERENCES) {
-                theirs.extend(charges(databases, some).await?);
+                theirs.extend(charges(ledger, some).await?);
             }
             for (reference, ours) in ours.into_iter().filter(|(_, ours)| !ours.unfinished) {
                 let theirs = theirs.remove(&reference).unwrap_or_default();
@@ -64,9 +65,10 @@ pub(super) fn disagrees(databases: &Databases) -> Found<'_> {
 pub(super) fn unknown_to_payment(databases: &Databases) -> Found<'_> {
     Box::pin(async move {
         let mut found = Vec::new();
+        let Some(ledger) = &databases.provider else { return Ok(found) };
         let mut after = String::new();
         loop {
-            let references = charges_after(databases, &after).await?;
+            let references = charges_after(ledger, &after).await?;
             let Some(last) = references.last().cloned() else { return Ok(found) };
             let known = known_to_payment(databases, &references).await?;
             for reference in references.into_iter().filter(|reference| !known.contains(reference)) {
@@ -108,8 +110,7 @@ async fn ours(databases: &Databases, after: Uuid, to: Uuid) -> Result<BTreeMap<S
     Ok(found)
 }
 
-async fn charges(databases: &Databases, references: &[&str]) -> Result<BTreeMap<String, Standing>, DbErr> {
-    let db = &databases.provider;
+async fn charges(db: &Db, references: &[&str]) -> Result<BTreeMap<String, Standing>, DbErr> {
     let sql = format!(
         "SELECT reference, CASE WHEN state = 'approved' THEN amount_minor ELSE 0 END AS held_minor, captured_minor,
             refunded_minor FROM provider_charges WHERE reference IN ({})",
@@ -128,8 +129,7 @@ async fn charges(databases: &Databases, references: &[&str]) -> Result<BTreeMap<
     rows.iter().map(read).collect()
 }
 
-async fn charges_after(databases: &Databases, after: &str) -> Result<Vec<String>, DbErr> {
-    let db = &databases.provider;
+async fn charges_after(db: &Db, after: &str) -> Result<Vec<String>, DbErr> {
     let sql = format!("SELECT reference FROM provider_charges WHERE reference > $1 ORDER BY reference LIMIT {PAGE}");
     let rows = db.query(db.reader(), sql, [after.into()]).await?;
     rows.iter().map(|row| row.try_get("", "reference")).collect()

@@ -14,6 +14,8 @@ const ROWS_SHOWN: usize = 20;
 pub struct Report {
     /// Whether all of them hold.
     pub ok: bool,
+    /// Whether the provider's ledger was there to be compared.
+    pub provider: bool,
     /// In order, `I1` first.
     pub invariants: Vec<Finding>,
 }
@@ -48,8 +50,8 @@ impl Finding {
 
 impl Report {
     /// A report on these findings.
-    pub(super) fn new(invariants: Vec<Finding>) -> Self {
-        Self { ok: invariants.iter().all(|finding| finding.ok), invariants }
+    pub(super) fn new(invariants: Vec<Finding>, provider: bool) -> Self {
+        Self { ok: invariants.iter().all(|finding| finding.ok), provider, invariants }
     }
 }
 
@@ -57,6 +59,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.invariants {
             finding.fmt(f)?;
+        }
+        if !self.provider {
+            writeln!(f, "the provider's ledger is not here: nothing was compared with it")?;
         }
         match self.invariants.iter().filter(|finding| !finding.ok).count() {
             0 => writeln!(f, "audit: all {} invariants hold", self.invariants.len()),
@@ -93,7 +98,7 @@ mod tests {
         let mut finding = Finding::new("I1", "no seat is sold twice", 50);
         let row = |n| Offender::new(Service::Booking, "seat_claims", n, "is wrong");
         finding.add((0..rows).map(row).collect());
-        Report::new(vec![finding, Finding::new("I2", "money agrees", 7)])
+        Report::new(vec![finding, Finding::new("I2", "money agrees", 7)], true)
     }
 
     #[test]
@@ -101,6 +106,13 @@ mod tests {
         let text = broken_by(0).to_string();
 
         assert_eq!(text, "I1 ok (50 rows looked at)\nI2 ok (7 rows looked at)\naudit: all 2 invariants hold\n");
+    }
+
+    #[test]
+    fn a_ledger_that_was_not_read_is_said_so() {
+        let text = Report::new(vec![Finding::new("I1", "no seat is sold twice", 50)], false).to_string();
+
+        assert!(text.contains("\nthe provider's ledger is not here: nothing was compared with it\naudit: "), "{text}");
     }
 
     #[test]

@@ -1,27 +1,24 @@
 //! `eventix audit`: checks what must always be true, beside a running product.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
 use clap::Args;
-use common::db::Db;
 
+use super::databases::{DatabasesArgs, Use};
 use super::{BadSettings, FAILED};
 use crate::audit::{self, Databases, Service};
-use crate::folder::Folder;
 
 /// What to check, and how to say it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the databases of catalog, booking, payment and the simulated provider, and changes nothing. Run it beside the
+Reads the databases of catalog, booking, payment and the simulated provider, and changes nothing: those that settings
+(EVENTIX_<SERVICE>__DATABASE__URL, --config) name, else the files of the data folder. Run it beside the
 product: work that a stopped one left undone for minutes counts as a fault.
 Exits with 0 when everything holds, with 1 when something does not, with 2 when the databases cannot be read.")]
 pub(super) struct AuditArgs {
-    /// Data folder
-    #[arg(long, value_name = "DIR", default_value = "./data")]
-    data: PathBuf,
+    #[command(flatten)]
+    databases: DatabasesArgs,
     /// Print JSON for machines, with every offending row
     #[arg(long)]
     json: bool,
@@ -43,19 +40,17 @@ pub(super) async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn open(args: &AuditArgs) -> anyhow::Result<Databases> {
-    let folder = Folder::existing(&args.data)?;
+    let from = &args.databases;
+    let catalog = from.settings::<catalog::Config>()?.database;
+    let booking = from.settings::<booking::Config>()?.database;
+    let payment = from.settings::<payment::Config>()?;
+    let ledger = &payment.provider.database;
+    // A deployment that keeps no ledger of a provider has nothing there to compare with.
+    let kept = payment.database.url.is_sqlite() || !from.is_absent(ledger, Service::Provider.name())?;
     Ok(Databases {
-        catalog: database(&folder, Service::Catalog).await?,
-        booking: database(&folder, Service::Booking).await?,
-        payment: database(&folder, Service::Payment).await?,
-        provider: database(&folder, Service::Provider).await?,
+        catalog: from.open(&catalog, Service::Catalog.name(), Use::Read).await?,
+        booking: from.open(&booking, Service::Booking.name(), Use::Read).await?,
+        payment: from.open(&payment.database, Service::Payment.name(), Use::Read).await?,
+        provider: if kept { Some(from.open(ledger, Service::Provider.name(), Use::Read).await?) } else { None },
     })
-}
-
-async fn database(folder: &Folder, service: Service) -> anyhow::Result<Db> {
-    let name = service.name();
-    let there = folder.file(&format!("{name}.db")).is_file();
-    ensure!(there, "there is no database of {name} in data folder {}", folder.display());
-    let opened = Db::connect(&folder.read_only_database_url(name), 1).await;
-    opened.with_context(|| format!("cannot read the database of {name} in data folder {}", folder.display()))
 }

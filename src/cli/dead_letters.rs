@@ -1,16 +1,16 @@
 //! `eventix dead-letters`: facts that no retry helps. It works on the service's database, beside a running product,
 //! whose consumer acts on what was decided here.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, bail};
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand, ValueEnum};
 use common::clock::from_micros;
 use common::db::Db;
+use common::settings::DatabaseSettings;
 use uuid::Uuid;
 
-use crate::folder::Folder;
+use super::BadSettings;
+use super::databases::{DatabasesArgs, Use};
 
 /// Most rows of one service shown at once, oldest first.
 const ROWS_MAX: u32 = 200;
@@ -23,9 +23,8 @@ behind it. `requeue` handles it again and lets them follow; `discard` leaves it 
 pub(super) struct DeadLettersArgs {
     #[command(subcommand)]
     action: Action,
-    /// Data folder
-    #[arg(long, value_name = "DIR", default_value = "./data", global = true)]
-    data: PathBuf,
+    #[command(flatten)]
+    databases: DatabasesArgs,
     /// Only this service's
     #[arg(long, value_enum, global = true)]
     service: Option<Service>,
@@ -64,19 +63,27 @@ impl Service {
             Self::Payment => "payment",
         }
     }
+
+    fn database(self, databases: &DatabasesArgs) -> anyhow::Result<DatabaseSettings> {
+        Ok(match self {
+            Self::Booking => databases.settings::<booking::Config>()?.database,
+            Self::Payment => databases.settings::<payment::Config>()?.database,
+        })
+    }
 }
 
 pub(super) async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
-    let folder = Folder::existing(&args.data)?;
-    let wanted =
-        [Service::Booking, Service::Payment].into_iter().filter(|s| args.service.is_none_or(|only| only == *s));
     let mut found = Vec::new();
-    for service in wanted.filter(|service| folder.file(&format!("{}.db", service.name())).is_file()) {
-        let url = folder.database_url(service.name());
-        found.push((service, Db::connect(&url, 1).await.with_context(|| format!("database of {}", service.name()))?));
+    for service in
+        [Service::Booking, Service::Payment].into_iter().filter(|s| args.service.is_none_or(|only| only == *s))
+    {
+        let settings = service.database(&args.databases).map_err(BadSettings)?;
+        if !args.databases.is_absent(&settings, service.name())? {
+            found.push((service, args.databases.open(&settings, service.name(), Use::Write).await?));
+        }
     }
     if found.is_empty() {
-        bail!("no database of booking or payment in data folder {}", folder.display());
+        bail!("no database of booking or payment in data folder {}", args.databases.folder());
     }
     match args.action {
         Action::List => list(&found).await,

@@ -34,7 +34,7 @@ impl World {
             catalog: (*self.catalog).clone(),
             booking: (*self.booking).clone(),
             payment: (*self.payment).clone(),
-            provider: (*self.provider).clone(),
+            provider: Some((*self.provider).clone()),
         };
         let report = audit(&databases, Duration::ZERO).await.unwrap();
         report.invariants.iter().filter(|i| !i.ok).map(|i| i.id).collect()

@@ -136,7 +136,7 @@ impl Copy {
             catalog: self.db("catalog").await,
             booking: self.db("booking").await,
             payment: self.db("payment").await,
-            provider: self.db("provider").await,
+            provider: Some(self.db("provider").await),
         }
     }
 

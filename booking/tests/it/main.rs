@@ -15,6 +15,7 @@ mod grpc;
 mod history;
 mod holds;
 mod late;
+mod migrations;
 mod orphans;
 mod paying;
 mod reads;

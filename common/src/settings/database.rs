@@ -99,6 +99,16 @@ impl DatabaseUrl {
         self.expose().starts_with("sqlite:")
     }
 
+    /// The same database for a command that looks or decides: a SQLite file is never made, and only read if `reading`.
+    #[must_use]
+    pub fn as_it_is(&self, reading: bool) -> Self {
+        if !self.is_sqlite() {
+            return self.clone();
+        }
+        let file = self.expose().split('?').next().unwrap_or_default();
+        Self::from(format!("{file}?mode={}", if reading { "ro" } else { "rw" }))
+    }
+
     fn is_postgres(&self) -> bool {
         self.expose().starts_with("postgres:") || self.expose().starts_with("postgresql:")
     }
@@ -198,6 +208,15 @@ mod tests {
         }
         let shown = DatabaseSettings::at("postgres://app:hunter2@db:5432/x?sslmode=require").url.to_string();
         assert_eq!(shown, "postgres://app:***@db:5432/x?sslmode=require");
+    }
+
+    #[test]
+    fn a_command_never_makes_a_file() {
+        let url = |text: &str| DatabaseUrl::from(text.to_owned());
+
+        assert_eq!(url("sqlite://x.db?mode=rwc").as_it_is(true).expose(), "sqlite://x.db?mode=ro");
+        assert_eq!(url("sqlite://x.db").as_it_is(false).expose(), "sqlite://x.db?mode=rw");
+        assert_eq!(url("postgres://h/d?sslmode=require").as_it_is(true).expose(), "postgres://h/d?sslmode=require");
     }
 
     #[test]

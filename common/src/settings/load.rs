@@ -41,6 +41,7 @@ pub struct Loader {
     service: &'static str,
     given: Vec<Given>,
     reserved: Vec<(&'static str, &'static str)>,
+    concerning: Option<Vec<&'static str>>,
     faults: Vec<String>,
 }
 
@@ -60,7 +61,7 @@ enum Origin {
 impl Loader {
     /// Nothing but the defaults yet.
     pub fn new<T: Settings>() -> Self {
-        Self { service: T::SERVICE, given: Vec::new(), reserved: Vec::new(), faults: Vec::new() }
+        Self { service: T::SERVICE, given: Vec::new(), reserved: Vec::new(), concerning: None, faults: Vec::new() }
     }
 
     /// What follows from where the process runs, for instance its data folder.
@@ -130,6 +131,13 @@ impl Loader {
         self
     }
 
+    /// Leaves aside what other sections lack: a command needs less than the service.
+    #[must_use]
+    pub fn concerning(mut self, sections: impl IntoIterator<Item = &'static str>) -> Self {
+        self.concerning = Some(sections.into_iter().collect());
+        self
+    }
+
     /// The settings, checked.
     ///
     /// # Errors
@@ -155,7 +163,9 @@ impl Loader {
                 T::default()
             }
         };
-        for Fault { key, wrong } in settings.faults() {
+        let concerns =
+            |key: &str| self.concerning.as_ref().is_none_or(|some| some.iter().any(|section| is_inside(key, section)));
+        for Fault { key, wrong } in settings.faults().into_iter().filter(|fault| concerns(&fault.key)) {
             let name = names.get(&key).cloned().unwrap_or_else(|| variable(self.service, &key));
             let line = format!("{name}: {wrong}");
             // A value that could not be read is not also reported as missing.

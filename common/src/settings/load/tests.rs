@@ -179,6 +179,18 @@ fn reserved_settings_keep_their_defaults() {
 }
 
 #[test]
+fn a_command_is_told_only_about_the_sections_it_needs() {
+    let variables = [("EVENTIX_BOOKING__HOLD", "0s"), ("EVENTIX_BOOKING__DATABASE__CONNECTIONS", "0")];
+
+    let load =
+        |variables| Loader::new::<Config>().concerning(["database"]).environment(pairs(variables)).load::<Config>();
+
+    assert_eq!(load(&variables).unwrap_err().lines(), ["EVENTIX_BOOKING__DATABASE__CONNECTIONS: must be at least 1"]);
+    assert!(load(&variables[..1]).is_ok());
+    assert!(load(&[("EVENTIX_BOOKING__HOLDD", "1m")]).is_err(), "unknown names concern everybody");
+}
+
+#[test]
 fn settings_validate_themselves_under_the_names_of_variables() {
     let bad = Config { hold: Duration::ZERO, ..Config::default() };
 
