@@ -5,6 +5,7 @@ use common::error::chain;
 use common::settings::{KafkaSettings, SaslMechanism, SaslSettings};
 use common::testing::TestDb;
 use common::testing::authority::TestAuthority;
+use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::cluster::{Cluster, given};
@@ -49,16 +50,21 @@ async fn facts_flow_over_tls_under_each_mechanism() {
 #[tokio::test]
 async fn a_wrong_password_or_user_is_refused_and_not_repeated() {
     Cluster::met().await;
+    let mut wrong = Vec::new();
     for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
-        for (username, password) in [(USERNAME, "guessed-by-somebody"), ("mallory", PASSWORD)] {
-            let settings = proving(mechanism, username, password);
-            let refused = bus(&settings).ensure_topic("never-made", 1).await.unwrap_err();
-
-            let told = format!("{} {refused:?} {settings:?}", chain(&refused));
-            assert!(!matches!(refused, BusError::Partitions { .. }), "{told}");
-            assert!(!told.contains(password), "{told}");
-        }
+        wrong.push((mechanism, USERNAME, "guessed-by-somebody"));
+        wrong.push((mechanism, "mallory", PASSWORD));
     }
+
+    join_all(wrong.into_iter().map(|(mechanism, username, password)| async move {
+        let settings = proving(mechanism, username, password);
+        let refused = bus(&settings).ensure_topic("never-made", 1).await.unwrap_err();
+
+        let told = format!("{} {refused:?} {settings:?}", chain(&refused));
+        assert!(!matches!(refused, BusError::Partitions { .. }), "{told}");
+        assert!(!told.contains(password), "{told}");
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -66,14 +72,16 @@ async fn nobody_gets_in_without_tls_or_without_a_name_or_under_a_strange_authori
     Cluster::met().await;
     let stranger = TestAuthority::new();
     let good = proving(SaslMechanism::ScramSha512, USERNAME, PASSWORD);
-
-    for settings in [
+    let wrong = [
         KafkaSettings { tls: false, ca_file: None, ..good.clone() },
         KafkaSettings { sasl: SaslSettings::default(), ..good.clone() },
         KafkaSettings { ca_file: Some(stranger.ca_file()), ..good.clone() },
         KafkaSettings { ca_file: None, ..good.clone() },
-    ] {
+    ];
+
+    join_all(wrong.map(|settings| async move {
         let refused = bus(&settings).ensure_topic("never-made", 1).await;
         assert!(refused.is_err(), "{settings:?}");
-    }
+    }))
+    .await;
 }
