@@ -133,7 +133,9 @@ impl Redis {
         }
         match command.await {
             Ok(answer) => {
-                self.rest.end();
+                if self.rest.end() {
+                    tracing::info!("Redis answers again");
+                }
                 Some(answer)
             }
             Err(error) if is_about_one_key(&error) => {
@@ -143,8 +145,9 @@ impl Redis {
             }
             Err(error) => {
                 telemetry::count("eventix_redis_commands", "gateway", "failed");
-                tracing::warn!(%error, "Redis fails; doing without it for a moment");
-                self.rest.begin(self.now_ms());
+                if self.rest.begin(self.now_ms()) {
+                    tracing::warn!(%error, "Redis fails; doing without it until it answers again");
+                }
                 None
             }
         }
@@ -170,14 +173,14 @@ impl Rest {
                 && self.0.compare_exchange(until, now_ms + REST_MS, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    fn begin(&self, now_ms: u64) {
-        self.0.store(now_ms + REST_MS, Ordering::Relaxed);
+    /// Begins a rest; `false` when it goes on from another.
+    fn begin(&self, now_ms: u64) -> bool {
+        self.0.swap(now_ms + REST_MS, Ordering::Relaxed) == 0
     }
 
-    fn end(&self) {
-        if self.0.load(Ordering::Relaxed) != 0 {
-            self.0.store(0, Ordering::Relaxed);
-        }
+    /// Ends a rest, if there is one.
+    fn end(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0 && self.0.swap(0, Ordering::Relaxed) != 0
     }
 }
 
@@ -192,7 +195,7 @@ mod tests {
         let rest = Rest::default();
         assert!(rest.is_over(5) && rest.is_over(5));
 
-        rest.begin(5);
+        assert!(rest.begin(5), "a new rest");
         for n in 0..3 {
             let end = 5 + (n + 1) * REST_MS;
             assert!(!rest.is_over(end - 1));
@@ -200,7 +203,7 @@ mod tests {
             assert!(!rest.is_over(end), "the others wait for it");
         }
 
-        rest.end();
+        assert!(!rest.begin(9) && rest.end() && !rest.end());
         assert!(rest.is_over(6) && rest.is_over(6));
     }
 
