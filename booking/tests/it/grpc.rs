@@ -27,6 +27,7 @@ use crate::sale::{PLACE_PRICE, SEAT_PRICE, Sale};
 use crate::world::World;
 
 mod gates;
+mod keys;
 mod refusals;
 
 /// Booking behind its real server, with a catalog in the test's hands.

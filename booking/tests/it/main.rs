@@ -15,6 +15,7 @@ mod grpc;
 mod history;
 mod holds;
 mod late;
+mod lives;
 mod migrations;
 mod orphans;
 mod paying;
