@@ -138,6 +138,7 @@ async fn every_method_admits_exactly_its_roles() {
 
     let refused = refused_roles!(
         hold_seats(HoldSeatsRequest::default()),
+        hold_best_available(HoldBestAvailableRequest::default()),
         pay_booking(PayBookingRequest::default()),
         release_booking(ReleaseBookingRequest::default()),
         cancel_booking(CancelBookingRequest::default()),
@@ -157,7 +158,12 @@ async fn every_method_admits_exactly_its_roles() {
     assert_eq!(refused.len() + 1, ACCESS.len(), "a method is missing here; ListFacts has a test of its own");
     for (method, roles) in refused {
         let expected: &[Role] = match method {
-            "hold_seats" | "pay_booking" | "release_booking" | "cancel_booking" | "list_bookings" => &[Role::Service],
+            "hold_seats"
+            | "hold_best_available"
+            | "pay_booking"
+            | "release_booking"
+            | "cancel_booking"
+            | "list_bookings" => &[Role::Service],
             "ensure_offer" => &[Role::Customer],
             "refund_booking" | "check_in" | "list_booking_history" | "list_seat_history" => {
                 &[Role::Customer, Role::Service]

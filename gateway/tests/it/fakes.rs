@@ -141,6 +141,7 @@ const CATALOG: AccessTable = &[
 ];
 const BOOKING: AccessTable = &[
     ("HoldSeats", EVERYBODY),
+    ("HoldBestAvailable", EVERYBODY),
     ("PayBooking", EVERYBODY),
     ("ReleaseBooking", EVERYBODY),
     ("CancelBooking", EVERYBODY),
