@@ -9,7 +9,7 @@ use eventix::audit;
 use crate::client::Shop;
 use crate::flows::Flow;
 use crate::harness::mesh::{Databases, Mesh, Plan, Service};
-use crate::harness::text;
+use crate::harness::{eventually, text};
 use crate::stage::{Event, Hall};
 
 /// Longest time until a process passes the point at which it is to die.
@@ -102,6 +102,8 @@ impl Lane {
         match upset {
             Upset::Nothing => {}
             Upset::Wipe => {
+                self.until_read(Service::Booking, "eventix.payment.v1").await;
+                self.until_read(Service::Payment, "eventix.booking.v1").await;
                 self.mesh.broker.kill().await;
                 self.mesh.broker.lose_data();
                 self.mesh.broker.resume().await;
@@ -112,6 +114,17 @@ impl Lane {
                 bus.producer(topic).produce(0, vec![garbage]).await.unwrap();
             }
         }
+    }
+
+    /// Waits until a consumer has read from a topic's log: who has read nothing cannot know one log from another.
+    async fn until_read(&self, service: Service, topic: &str) {
+        let sql = format!(
+            "SELECT CAST(count(*) AS bigint) AS n FROM consumer_offsets WHERE topic = '{topic}' AND next_offset > 0"
+        );
+        eventually(&format!("{} has read from {topic}", service.name()), STRIKE, async || {
+            (self.mesh.databases.count(service, &sql).await > 0).then_some(())
+        })
+        .await;
     }
 
     /// `eventix audit` finds every invariant whole.
