@@ -88,7 +88,7 @@ impl Databases {
     pub fn audited(&self) -> eventix::audit::Databases {
         let Self::Postgres(databases) = self else { panic!("SQLite files are not opened by tests") };
         let [catalog, booking, payment, provider] = databases.each_ref().map(|db| (**db).clone());
-        eventix::audit::Databases { catalog, booking, payment, provider }
+        eventix::audit::Databases { catalog, booking, payment, provider: Some(provider) }
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -57,7 +57,7 @@ async fn a_service_in_production_trusts_its_issuer_and_logs_no_secret() {
     assert!(migrated.status.success(), "{}", text(&migrated.stderr));
     let (at, admin) = (free_address(), free_address());
     let process = production(&deployment, &issuer, at, admin).await;
-    let mut client = BookingServiceClient::new(MeshChannel::new("booking", &format!("http://{at}")).unwrap());
+    let mut client = BookingServiceClient::new(MeshChannel::new("booking", [format!("http://{at}")]).unwrap());
     let mut ask = async |token: &str| {
         let caller = Caller::user(token, Instant::now() + Duration::from_secs(20));
         let request = caller.request(GetBookingRequest { booking_id: BookingId::new().to_string() });
