@@ -23,6 +23,8 @@ on_both_databases!(
 const LEASE: Duration = Duration::from_secs(10);
 /// Rounds of every owner after which the shares are even: announce, give back, take.
 const ROUNDS: usize = 3;
+/// Rounds of a race after which every lease must have had its owner.
+const RACES_MAX: usize = 30;
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("work:{n}")).collect()
@@ -124,13 +126,16 @@ async fn a_race_for_many_leases_has_one_winner_each(db: TestDb) {
         })
         .collect();
 
-    for _ in 0..ROUNDS {
+    let holders = |name: &String| racers.iter().filter(|racer| epoch(racer, name).is_some()).count();
+    // Rounds at the same time see each other half done, so it may take some until all shares are even.
+    for _ in 0..RACES_MAX {
         for round in join_all(racers.iter().map(Leases::round)).await {
             round.unwrap();
         }
+        assert!(names(36).iter().all(|name| holders(name) <= 1), "a lease has two owners");
+        if names(36).iter().all(|name| holders(name) == 1) {
+            return;
+        }
     }
-
-    for name in names(36) {
-        assert_eq!(racers.iter().filter(|r| epoch(r, &name).is_some()).count(), 1, "{name}");
-    }
+    panic!("some leases still have no owner after {RACES_MAX} rounds");
 }
