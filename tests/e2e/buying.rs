@@ -194,7 +194,7 @@ async fn a_ticket_admits_once_and_is_then_neither_scanned_again_nor_cancelled() 
     let (forged, unknown) = shop.check_in(&token[..token.len() - 4], "North").await;
     let cancelled = shop.cancel("alice", &id, "cancel").await.unwrap();
     let keys = shop.get("/.well-known/eventix-ticket-keys.json").await;
-    let query = "query($id: ID!) { bookingHistory(id: $id) { edges { node { to actor traceId } } } }";
+    let query = "query($id: ID!) { bookingHistory(id: $id) { edges { node { to cause actor traceId } } } }";
     let history = shop.data(Some(("office", Role::Admin)), query, json!({"id": id})).await;
 
     assert_eq!((ticket["usedGate"].as_str(), none.len()), (Some("North"), 0));
@@ -209,7 +209,8 @@ async fn a_ticket_admits_once_and_is_then_neither_scanned_again_nor_cancelled() 
     let steps = history["bookingHistory"]["edges"].as_array().unwrap();
     assert_eq!(
         steps.iter().map(|s| s["node"]["to"].as_str().unwrap()).collect::<Vec<_>>(),
-        ["HELD", "PAYING", "CONFIRMED"]
+        ["HELD", "PAYING", "CONFIRMED", "CONFIRMED"]
     );
+    assert_eq!((&steps[3]["node"]["cause"], &steps[3]["node"]["actor"]), (&json!("check_in"), &json!("door")));
     assert_audit_clean(&product);
 }
