@@ -8,6 +8,7 @@ mod dead_letters;
 mod export;
 mod import;
 mod migrate;
+mod provider;
 mod ready;
 mod schema;
 mod service;
@@ -64,6 +65,8 @@ enum Command {
     Gateway(service::ProcessArgs),
     /// Bring databases to the newest schema
     Migrate(migrate::MigrateArgs),
+    /// Run the simulated payment provider as a process of its own, with its own ledger
+    Provider(provider::ProviderArgs),
     /// Print a development token that lives 24 hours; needs no running product
     Token(token::TokenArgs),
     /// Bring something into a running product
@@ -134,6 +137,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Payment(args) => service::run::<payment::Config>(&args),
         Command::Gateway(args) => service::run_gateway(&args),
         Command::Migrate(args) => in_runtime(migrate::run(args)),
+        Command::Provider(args) => in_runtime(provider::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Import { what: Import::SeatingPlan(args) } => in_runtime(import::run(*args)),
         Command::Export { what: Export::SeatingPlan(args) } => in_runtime(export::run(args)),

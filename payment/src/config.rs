@@ -90,8 +90,8 @@ impl ProviderSettings {
     }
 
     fn faults(&self, process: &Process) -> Vec<Fault> {
-        let mut faults: Vec<Fault> =
-            Fault::found([(self.timeout.is_zero(), "timeout", "must be longer than nothing")]).collect();
+        let hurried = (self.timeout.is_zero(), "timeout", "must be longer than nothing");
+        let mut faults: Vec<Fault> = Fault::found([hurried]).collect();
         if !self.is_remote() {
             faults.extend(self.database.faults_inside("database", process));
             return faults;

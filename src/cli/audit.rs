@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use common::settings::DatabaseSettings;
 
 use super::databases::{DatabasesArgs, Use};
 use super::{BadSettings, FAILED};
@@ -19,6 +20,9 @@ Exits with 0 when everything holds, with 1 when something does not, with 2 when 
 pub(super) struct AuditArgs {
     #[command(flatten)]
     databases: DatabasesArgs,
+    /// Ledger of a provider process, sqlite:… or postgres:… [default: that of the simulated provider, as settings say]
+    #[arg(long, value_name = "URL")]
+    provider_database: Option<String>,
     /// Print JSON for machines, with every offending row
     #[arg(long)]
     json: bool,
@@ -44,7 +48,8 @@ async fn open(args: &AuditArgs) -> anyhow::Result<Databases> {
     let catalog = from.settings::<catalog::Config>()?.database;
     let booking = from.settings::<booking::Config>()?.database;
     let payment = from.settings::<payment::Config>()?;
-    let ledger = &payment.provider.database;
+    let elsewhere = args.provider_database.as_deref().map(DatabaseSettings::at);
+    let ledger = elsewhere.as_ref().unwrap_or(&payment.provider.database);
     // A deployment that keeps no ledger of a provider has nothing there to compare with.
     let kept = payment.database.url.is_sqlite() || !from.is_absent(ledger, Service::Provider.name())?;
     Ok(Databases {

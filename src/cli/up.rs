@@ -215,7 +215,7 @@ impl Configs {
         let hold = args.hold_minutes.map(|minutes| format!("{minutes}m"));
         let catalog = here::<catalog::Config>(folder, run).load();
         let booking = here::<booking::Config>(folder, run).flag("--hold-minutes", "hold", hold).load();
-        let payment = here::<payment::Config>(folder, run).load();
+        let payment = payment(folder, run).load();
         let gateway = here::<gateway::Config>(folder, run).load();
         match (catalog, booking, payment, gateway) {
             (Ok(catalog), Ok(booking), Ok(payment), Ok(gateway)) => Ok(Self { catalog, booking, payment, gateway }),
@@ -229,7 +229,11 @@ impl Configs {
 
 /// A service's settings, where the others are those of this run.
 fn here<S: Service>(folder: &Folder, run: &RunFile) -> Loader {
-    let mut loader = services::in_folder::<S>(folder).reserve(RESERVED, RESERVED_WHY);
+    here_over::<S>(services::in_folder::<S>(folder), run)
+}
+
+fn here_over<S: Service>(loader: Loader, run: &RunFile) -> Loader {
+    let mut loader = loader.reserve(RESERVED, RESERVED_WHY);
     let grpc = &run.grpc;
     for (peer, address) in [("catalog", grpc.catalog), ("booking", grpc.booking), ("payment", grpc.payment)] {
         if S::PEERS.contains(&peer) {
@@ -237,6 +241,12 @@ fn here<S: Service>(folder: &Folder, run: &RunFile) -> Loader {
         }
     }
     services::from_outside(loader.place("brokers", run.broker.to_string()), None)
+}
+
+/// The simulated provider tells unasked as well, on a free port unless settings name one.
+fn payment(folder: &Folder, run: &RunFile) -> Loader {
+    let callbacks = services::in_folder::<payment::Config>(folder).place("callback.listen", on_loopback(0).to_string());
+    here_over::<payment::Config>(callbacks, run)
 }
 
 /// Where and as whom a service of the embedded run works.

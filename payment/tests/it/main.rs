@@ -4,6 +4,8 @@
 
 mod api;
 mod callbacks;
+mod contract;
+mod lies;
 mod scripted;
 mod service;
 mod simulated;

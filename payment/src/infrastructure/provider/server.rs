@@ -39,10 +39,10 @@ struct Desk {
 pub async fn serve(
     listener: TcpListener,
     provider: Arc<SimulatedProvider>,
-    secrets: &[String],
+    secrets: Vec<String>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let app = router(provider, secrets);
+    let app = router(provider, &secrets);
     axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await.context("provider")
 }
 
