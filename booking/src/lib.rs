@@ -85,7 +85,11 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         bus: Bus::with(&config.brokers, &config.kafka)?,
         owner: host.instance,
         lease: config.lease,
-        consumer: ConsumerSettings { fetch_wait: config.fetch_wait, ..ConsumerSettings::default() },
+        consumer: ConsumerSettings {
+            fetch_wait: config.fetch_wait,
+            waiting: config.waiting,
+            ..ConsumerSettings::default()
+        },
     };
     let consumers = messaging::start(&mut tasks, &db, &outbox, "booking", intakes, settings);
 

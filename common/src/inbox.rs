@@ -2,7 +2,7 @@
 //!
 //! - `intake`: one fact through the inbox transaction, in order per aggregate
 //! - `partition`: one partition's records, with the offsets and their log incarnation
-//! - `catch_up`: parked facts, and asking the producer; `stuck`: when to try again
+//! - `catch_up`: parked facts, and asking the producer; `stuck`: when to try again; `missed`: what the log never brought
 //! - `dead_letter`: records that need a person, and what was decided about them
 
 use std::sync::Arc;
@@ -22,11 +22,16 @@ use crate::proto::common::v1::FactRecord;
 mod catch_up;
 mod dead_letter;
 mod intake;
+mod missed;
 mod partition;
 mod stuck;
 
 pub use intake::Taken;
+use missed::ReadToEnd;
 use stuck::Stuck;
+
+/// Aggregates looked up at once.
+const AGGREGATES_MAX: usize = 200;
 
 /// What a service does with the facts of others.
 #[async_trait]
@@ -76,6 +81,19 @@ pub trait FactSource: Send + Sync {
 
     /// All facts after a position, in order; a page, its last position, and whether more follow.
     async fn after_position(&self, position: i64) -> anyhow::Result<(Vec<FactRecord>, i64, bool)>;
+
+    /// How far aggregates' facts went that were published after a cursor and at least `settled_for` ago.
+    async fn heads(&self, cursor: &str, settled_for: Duration) -> anyhow::Result<HeadsTold>;
+}
+
+/// A page of heads, as a producer tells it.
+pub struct HeadsTold {
+    /// Aggregates and their highest sequence.
+    pub heads: Vec<(Uuid, i64)>,
+    /// Where the next page begins.
+    pub cursor: String,
+    /// Whether more follow by now.
+    pub has_more: bool,
 }
 
 /// How a consumer works; the defaults are production's.
@@ -85,11 +103,14 @@ pub struct ConsumerSettings {
     pub fetch_wait: Duration,
     /// How long a failing handler is tried again before its fact becomes a dead letter.
     pub patience: Duration,
+    /// How long a published fact may be under way before it is looked for, and how often that is done.
+    pub waiting: Duration,
 }
 
 impl Default for ConsumerSettings {
     fn default() -> Self {
-        Self { fetch_wait: Duration::from_secs(2), patience: Duration::from_secs(300) }
+        let (fetch_wait, waiting) = (Duration::from_secs(2), Duration::from_secs(30));
+        Self { fetch_wait, patience: Duration::from_secs(300), waiting }
     }
 }
 
@@ -110,6 +131,7 @@ pub struct Consumer {
     parked: Notify,
     asking: Stuck,
     handling: Stuck,
+    read_to_end: ReadToEnd,
 }
 
 /// What a consumer is made of.
@@ -145,6 +167,7 @@ impl Consumer {
             parked: Notify::new(),
             asking: Stuck::default(),
             handling: Stuck::default(),
+            read_to_end: ReadToEnd::default(),
         })
     }
 }

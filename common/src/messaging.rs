@@ -95,6 +95,10 @@ pub fn start(
             let (consumer, shutdown) = (consumer.clone(), tasks.shutdown());
             consumer.run_catch_up(shutdown)
         });
+        tasks.spawn(format!("{service} comparison with {}", intake.producer), {
+            let (consumer, shutdown) = (consumer.clone(), tasks.shutdown());
+            consumer.run_comparison(shutdown)
+        });
         consumers.push(consumer);
     }
 

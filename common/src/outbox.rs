@@ -16,8 +16,10 @@ use crate::proto::common::v1::{FactRecord, RecordHeader};
 use crate::tables::PARTITIONS;
 use crate::telemetry::{self, Carrier};
 
+mod heads;
 mod relay;
 
+pub use heads::Heads;
 pub use relay::{Relay, lease_name as relay_lease_name};
 
 /// Facts written by one statement: databases bound the number of parameters.

@@ -107,7 +107,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
         bus: Bus::with(&config.brokers, &config.kafka)?,
         owner: host.instance,
         lease: config.lease,
-        consumer: ConsumerSettings::default(),
+        consumer: ConsumerSettings { waiting: config.waiting, ..ConsumerSettings::default() },
     };
     let consumers = messaging::start(&mut tasks, &db, &outbox, "payment", vec![booking], settings);
     for consumer in consumers {

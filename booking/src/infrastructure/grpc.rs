@@ -48,6 +48,7 @@ pub const ACCESS: AccessTable = &[
     ("ListBookingHistory", &[Role::Admin]),
     ("ListSeatHistory", &[Role::Admin]),
     ("ListFacts", &[Role::Service]),
+    ("ListHeads", &[Role::Service]),
 ];
 
 /// Most events one availability call may name.

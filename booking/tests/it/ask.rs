@@ -10,7 +10,7 @@ use common::bus::Bus;
 use common::clock::from_micros;
 use common::fact::NewFact;
 use common::ids::{BookingId, FactId};
-use common::inbox::{Consumer, ConsumerParts, ConsumerSettings, FactSource};
+use common::inbox::{Consumer, ConsumerParts, ConsumerSettings, FactSource, HeadsTold};
 use common::lease::Leases;
 use common::proto::common::v1::FactRecord;
 use common::proto::payment::v1::{PaymentAuthorised, PaymentCaptured};
@@ -48,6 +48,10 @@ impl FactSource for FakePayment {
     }
 
     async fn after_position(&self, _: i64) -> anyhow::Result<(Vec<FactRecord>, i64, bool)> {
+        anyhow::bail!("not asked in these tests")
+    }
+
+    async fn heads(&self, _: &str, _: Duration) -> anyhow::Result<HeadsTold> {
         anyhow::bail!("not asked in these tests")
     }
 }

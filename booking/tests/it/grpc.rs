@@ -15,8 +15,8 @@ use common::ids::{BookingId, EventId};
 use common::proto::booking::v1::booking_service_client::BookingServiceClient;
 use common::proto::booking::v1::booking_service_server::BookingServiceServer;
 use common::proto::booking::v1::*;
-use common::proto::common::v1::ListFactsRequest;
 use common::proto::common::v1::fact_service_client::FactServiceClient;
+use common::proto::common::v1::{ListFactsRequest, ListHeadsRequest};
 use common::runtime::Shutdown;
 use common::testing::TestDb;
 use tokio::net::TcpListener;
@@ -155,7 +155,7 @@ async fn every_method_admits_exactly_its_roles() {
         list_seat_history(ListSeatHistoryRequest::default()),
     );
 
-    assert_eq!(refused.len() + 1, ACCESS.len(), "a method is missing here; ListFacts has a test of its own");
+    assert_eq!(refused.len() + 2, ACCESS.len(), "a method is missing here; those of facts have a test of their own");
     for (method, roles) in refused {
         let expected: &[Role] = match method {
             "hold_seats"
@@ -333,6 +333,8 @@ async fn facts_are_served_again_by_aggregate_and_by_position() {
     for role in [Role::Customer, Role::Admin] {
         let request = served.caller("nosy", role).request(ListFactsRequest::default());
         assert_eq!(served.facts.clone().list_facts(request).await.unwrap_err().code(), Code::PermissionDenied);
+        let request = served.caller("nosy", role).request(ListHeadsRequest::default());
+        assert_eq!(served.facts.clone().list_heads(request).await.unwrap_err().code(), Code::PermissionDenied);
     }
 
     let aggregate_id = booking.to_string();

@@ -50,6 +50,7 @@ const ACCESS: AccessTable = &[
     ("SearchEvents", EVERYBODY),
     ("StreamOffer", &[Admin, Service]),
     ("ListFacts", &[Service]),
+    ("ListHeads", &[Service]),
 ];
 
 /// The service over its use cases and reads.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use sea_orm::{DbErr, QueryResult};
 use uuid::Uuid;
 
-use super::Consumer;
 use super::intake::{Place, Received};
+use super::{AGGREGATES_MAX, Consumer};
 use crate::fact::Fact;
 use crate::failpoint::{self, Step};
 use crate::proto::common::v1::FactRecord;
@@ -18,8 +18,6 @@ use crate::telemetry::Carrier;
 
 /// How often parked facts and decided dead letters are looked at without being woken.
 const ROUND: Duration = Duration::from_secs(1);
-/// Aggregates looked up at once.
-const AGGREGATES_MAX: usize = 200;
 
 impl Consumer {
     /// Catches up until shutdown.

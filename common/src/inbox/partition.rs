@@ -113,6 +113,9 @@ impl Consumer {
                 }
                 reader.next = record.offset + 1;
             }
+            if reader.next >= log.end() {
+                self.read_to_end.note(partition);
+            }
             let name = format!("{}/{partition}", self.topic);
             #[expect(clippy::cast_precision_loss, reason = "a gauge")]
             telemetry::set_gauge("eventix_consumer_lag", self.name, &name, (log.end() - reader.next).max(0) as f64);

@@ -9,6 +9,11 @@ use common::testing::TestDb;
 use crate::brokers::Broker;
 use crate::world::{DELICATE, POISON, World, aggregate_in, eventually, fact};
 
+/// How soon facts are missed in tests that wait for that.
+const SOON: Duration = Duration::from_millis(300);
+/// Long enough for several comparisons.
+const ROUNDS: Duration = Duration::from_secs(6);
+
 on_both_databases!(
     reordered_facts_take_effect_in_order,
     a_gap_is_parked_while_others_go_on_and_heals_when_the_producer_answers,
@@ -16,6 +21,8 @@ on_both_databases!(
     a_parked_fact_that_cannot_be_handled_becomes_one_dead_letter,
     a_parked_fact_whose_handler_fails_for_now_does_not_hold_up_others,
     a_parked_fact_whose_handler_keeps_failing_becomes_a_dead_letter,
+    a_last_fact_that_the_log_lost_is_missed_and_asked_for,
+    a_consumer_that_is_behind_misses_nothing_yet,
 );
 
 async fn reordered_facts_take_effect_in_order(db: TestDb) {
@@ -130,5 +137,42 @@ async fn a_parked_fact_whose_handler_keeps_failing_becomes_a_dead_letter(db: Tes
 
     world.until_count("dead_letters WHERE status = 'open' AND sequence = 1", 1).await;
     assert_eq!(world.count("parked WHERE sequence = 2").await, 1);
+    world.halt().await;
+}
+
+async fn a_last_fact_that_the_log_lost_is_missed_and_asked_for(db: TestDb) {
+    let broker = Broker::start().await;
+    let mut world = World::new(db, broker.addr).await;
+    world.waiting = SOON;
+    let (lost, brought) = (aggregate_in(1), aggregate_in(2));
+    let told = world.tell_silently(&[fact(lost, 1, "x"), fact(brought, 1, "x"), fact(lost, 2, "x")]).await;
+
+    world.produce(1, &told[..1]).await;
+    world.produce(2, &told[1..2]).await;
+    world.run();
+
+    world.until_effects(lost, &[1, 2]).await;
+    assert_eq!(world.effects_of(brought).await, [1]);
+    assert_eq!(world.source.asked_for.lock().unwrap().as_slice(), [lost]);
+    world.halt().await;
+}
+
+async fn a_consumer_that_is_behind_misses_nothing_yet(db: TestDb) {
+    let broker = Broker::start().await;
+    let mut world = World::new(db, broker.addr).await;
+    world.waiting = SOON;
+    world.effects.sick.store(true, Ordering::SeqCst);
+    let (first, second) = (aggregate_in(3), aggregate_in(3));
+    let told = world.tell_silently(&[fact(first, 1, DELICATE), fact(second, 1, "x")]).await;
+
+    world.produce(3, &told).await;
+    world.run();
+    let tried = async || (world.effects.calls.load(Ordering::SeqCst) > 5).then_some(());
+    eventually("the first one is tried again and again", tried).await;
+    tokio::time::sleep(ROUNDS).await;
+    assert!(world.source.asked_for.lock().unwrap().is_empty(), "the log will bring it");
+    world.effects.sick.store(false, Ordering::SeqCst);
+
+    world.until_effects(second, &[1]).await;
     world.halt().await;
 }

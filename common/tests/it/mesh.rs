@@ -11,7 +11,7 @@ use common::dev_issuer::DevIssuer;
 use common::grpc::{AccessTable, Caller, MeshChannel, Server, bind, with_retry, with_retry_unless_begun};
 use common::proto::common::v1::fact_service_client::FactServiceClient;
 use common::proto::common::v1::fact_service_server::{FactService, FactServiceServer};
-use common::proto::common::v1::{ListFactsRequest, ListFactsResponse};
+use common::proto::common::v1::{ListFactsRequest, ListFactsResponse, ListHeadsRequest, ListHeadsResponse};
 use common::runtime::Shutdown;
 use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +39,10 @@ impl FactService for Fake {
         self.began.fetch_add(1, Ordering::SeqCst);
         let _open = self.gate.acquire().await.unwrap();
         Ok(Response::new(ListFactsResponse::default()))
+    }
+
+    async fn list_heads(&self, _: Request<ListHeadsRequest>) -> Result<Response<ListHeadsResponse>, Status> {
+        Err(Status::unimplemented("nobody asks for heads here"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The outbox itself: what is written, listed, counted and deleted. Publishing is in `flow`.
 
+use std::time::Duration;
+
 use common::db::Db;
 use common::fact::{Fact, NewFact};
 use common::ids::FactId;
@@ -19,6 +21,8 @@ on_both_databases!(
     a_fact_of_64_kib_is_told_and_one_above_is_refused,
     more_facts_than_one_statement_takes_are_written,
     only_facts_published_a_week_ago_are_deleted,
+    heads_are_how_far_published_facts_went,
+    heads_of_many_facts_come_page_by_page,
 );
 
 async fn outbox(db: &TestDb) -> Outbox {
@@ -138,4 +142,38 @@ async fn only_facts_published_a_week_ago_are_deleted(db: TestDb) {
     let (count, age_seconds) = outbox.backlog().await.unwrap();
     assert_eq!(count, 1);
     assert!(age_seconds > 7.0 * 24.0 * 3600.0, "{age_seconds}");
+}
+
+async fn publish_all(db: &TestDb) {
+    let sql = format!("UPDATE outbox SET published_at = {} WHERE published_at IS NULL", db.now_sql());
+    db.execute(db.writer(), sql, []).await.unwrap();
+}
+
+async fn heads_are_how_far_published_facts_went(db: TestDb) {
+    let outbox = outbox(&db).await;
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    append(&db, &outbox, &[fact(first, 1, "x"), fact(first, 2, "x"), fact(second, 1, "x")]).await;
+    publish_all(&db).await;
+    append(&db, &outbox, &[fact(second, 2, "x")]).await;
+
+    let page = outbox.heads(None, Duration::ZERO).await.unwrap();
+    let young = outbox.heads(None, Duration::from_secs(60)).await.unwrap();
+    publish_all(&db).await;
+    let news = outbox.heads(Some(page.next), Duration::ZERO).await.unwrap();
+
+    assert_eq!((page.heads, page.has_more), (vec![(first, 2), (second, 1)], false));
+    assert!(young.heads.is_empty(), "what may still be under way is left out");
+    assert_eq!(news.heads, [(second, 2)]);
+}
+
+async fn heads_of_many_facts_come_page_by_page(db: TestDb) {
+    let outbox = outbox(&db).await;
+    let facts: Vec<NewFact> = (0..2_500).map(|_| fact(Uuid::now_v7(), 1, "x")).collect();
+    append(&db, &outbox, &facts).await;
+    publish_all(&db).await;
+
+    let page = outbox.heads(None, Duration::ZERO).await.unwrap();
+    let rest = outbox.heads(Some(page.next), Duration::ZERO).await.unwrap();
+
+    assert_eq!((page.heads.len(), page.has_more, rest.heads.len(), rest.has_more), (2_000, true, 500, false));
 }

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use common::bus::{Bus, Incoming, Outgoing};
 use common::db::Db;
 use common::fact::{Fact, NewFact};
-use common::inbox::{Consumer, ConsumerSettings, FactHandler, FactSource, HandleError};
+use common::inbox::{Consumer, ConsumerSettings, FactHandler, FactSource, HandleError, HeadsTold};
 use common::messaging::{self, Intake, Settings};
 use common::outbox::{Listing, Outbox, partition_of};
+use common::page;
 use common::proto::common::v1::FactRecord;
 use common::runtime::{Shutdown, Tasks};
 use common::tables::{self, AddLeaseOwners, PARTITIONS};
@@ -104,6 +105,7 @@ pub struct Source {
     outbox: Outbox,
     pub down: AtomicBool,
     pub asked: AtomicUsize,
+    pub asked_for: Mutex<Vec<Uuid>>,
 }
 
 impl Source {
@@ -118,6 +120,7 @@ impl Source {
 impl FactSource for Source {
     async fn of_aggregate(&self, aggregate: Uuid, after: i64) -> anyhow::Result<(Vec<FactRecord>, bool)> {
         self.answers()?;
+        self.asked_for.lock().unwrap().push(aggregate);
         let listed = self.outbox.list(Listing::Aggregate(aggregate, after), 3).await?;
         Ok((listed.records, listed.has_more))
     }
@@ -126,6 +129,12 @@ impl FactSource for Source {
         self.answers()?;
         let listed = self.outbox.list(Listing::From(position), 3).await?;
         Ok((listed.records, listed.last_position, listed.has_more))
+    }
+
+    async fn heads(&self, cursor: &str, settled_for: Duration) -> anyhow::Result<HeadsTold> {
+        anyhow::ensure!(!self.down.load(Ordering::SeqCst), "the producer is down");
+        let page = self.outbox.heads(page::key(cursor), settled_for).await?;
+        Ok(HeadsTold { heads: page.heads, cursor: page::token(&page.next), has_more: page.has_more })
     }
 }
 
@@ -136,6 +145,7 @@ pub struct World {
     pub effects: Arc<Effects>,
     pub source: Arc<Source>,
     pub patience: Duration,
+    pub waiting: Duration,
     topic: &'static str,
     running: Option<Running>,
 }
@@ -162,10 +172,12 @@ impl World {
         create_tables(&db).await;
         let outbox = Outbox::new(Db::clone(&db), "tester", topic);
         let effects = Effects { db: Db::clone(&db), sick: AtomicBool::new(false), calls: AtomicUsize::new(0) };
-        let source = Source { outbox: outbox.clone(), down: AtomicBool::new(false), asked: AtomicUsize::new(0) };
+        let (down, asked, asked_for) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::default());
+        let source = Source { outbox: outbox.clone(), down, asked, asked_for };
         bus.ensure_topic(topic, PARTITIONS).await.unwrap();
-        let (effects, source, patience) = (Arc::new(effects), Arc::new(source), Duration::from_secs(60));
-        Self { db, bus, outbox, effects, source, patience, topic, running: None }
+        let (effects, source) = (Arc::new(effects), Arc::new(source));
+        let (patience, waiting) = (Duration::from_secs(60), Duration::from_secs(60));
+        Self { db, bus, outbox, effects, source, patience, waiting, topic, running: None }
     }
 
     /// Starts relay, consumer, leases and catching up, as services do.
@@ -182,7 +194,11 @@ impl World {
             bus: self.bus.clone(),
             owner: "this process".into(),
             lease: LEASE,
-            consumer: ConsumerSettings { patience: self.patience, ..ConsumerSettings::default() },
+            consumer: ConsumerSettings {
+                patience: self.patience,
+                waiting: self.waiting,
+                ..ConsumerSettings::default()
+            },
         };
         let consumers = messaging::start(&mut tasks, &self.db, &self.outbox, "tester", vec![intake], settings);
         let mut running = JoinSet::new();

@@ -34,6 +34,7 @@ pub const ACCESS: AccessTable = &[
     ("RetryRefund", &[Role::Admin]),
     ("RetryVoid", &[Role::Admin]),
     ("ListFacts", &[Role::Service]),
+    ("ListHeads", &[Role::Service]),
 ];
 
 /// Payments asked for at once.
