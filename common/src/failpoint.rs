@@ -52,6 +52,10 @@ steps! {
     AskProvider,
     /// Payment commits the provider's answer; detail: the kind of step.
     RecordOutcome,
+    /// Payment commits what the provider told unasked; detail: what that was.
+    Hear,
+    /// Payment commits that a stuck step is asked again.
+    Retry,
     /// Payment tells its last fact once more.
     TellAgain,
     /// A relay puts facts on the log; details: their types.

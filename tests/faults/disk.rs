@@ -104,7 +104,7 @@ fn assert_clear(refusals: &[String]) {
 async fn a_full_disk_under_sqlite_refuses_clearly_and_halves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(folder.path(), "48m");
-    let mut lane = Lane::open(impatient(Plan::on(Databases::Sqlite(folder.path().to_owned())))).await;
+    let mut lane = Lane::open(impatient(Plan::on(Databases::FolderOf(folder.path().to_owned())))).await;
     let seat = lane.event.seat();
 
     let outcome = Crowd::during(&lane.shop, &lane.event, "sqlite", async {

@@ -12,6 +12,8 @@ use crate::stage::{self, Event, Hall};
 
 /// Longest time until a course has ended, from its last call on; a process may have to be started anew meanwhile.
 const END: Duration = Duration::from_secs(120);
+/// Given back of a booking, less than it cost.
+const PART_MINOR: u32 = 100;
 
 /// A course.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +34,11 @@ pub enum Flow {
     Published,
     /// Paid, then the event is called off: cancelled, refunded.
     CalledOff,
-    /// Paid, cancelled, and the provider refuses the refund for good.
+    /// Paid, a part of it given back by the organiser.
+    GivenBack,
+    /// The best seat there is, held and paid.
+    Best,
+    /// Paid, cancelled, and the refund refused until it is stuck and a person has it tried again.
     RefundStuck,
     /// Held and never paid: expired. Needs short holds.
     Lapsed,
@@ -55,6 +61,8 @@ impl Flow {
             | Self::CheckedIn
             | Self::Published
             | Self::CalledOff
+            | Self::GivenBack
+            | Self::Best
             | Self::RefundStuck => false,
         }
     }
@@ -66,12 +74,14 @@ impl Flow {
             Self::Paid => drop(course.paid("tok_approve").await),
             Self::Declined => course.declined().await,
             Self::Released => course.released().await,
-            Self::Cancelled => course.cancelled("tok_approve", "REFUNDED").await,
+            Self::Cancelled => drop(course.cancelled("tok_approve", "REFUNDED").await),
+            Self::GivenBack => course.given_back().await,
+            Self::Best => course.best().await,
             Self::CaptureFails => course.capture_fails().await,
             Self::CheckedIn => course.checked_in().await,
             Self::Published => course.published().await,
             Self::CalledOff => course.called_off().await,
-            Self::RefundStuck => course.cancelled("tok_refund_fails_1000", "CAPTURED").await,
+            Self::RefundStuck => course.refund_stuck().await,
             Self::Lapsed => course.lapsed().await,
             Self::Late => course.late().await,
             Self::TooLate => course.too_late().await,
@@ -128,16 +138,36 @@ impl Course<'_> {
         self.until(&booking, "RELEASED", "CLOSED").await;
     }
 
-    async fn cancelled(&self, token: &str, payment: &str) {
+    async fn cancelled(&self, token: &str, payment: &str) -> String {
         let booking = self.paid(token).await;
         stage::cancel(self.shop, self.user, &booking).await;
         self.until(&booking, "CANCELLED", payment).await;
+        booking
+    }
+
+    async fn given_back(&self) {
+        let booking = self.paid("tok_approve").await;
+        stage::give_back(self.shop, &booking, PART_MINOR).await;
+        self.until(&booking, "CONFIRMED", "PARTLY_REFUNDED").await;
+    }
+
+    async fn best(&self) {
+        let booking = stage::hold_best(self.shop, self.event, self.user).await;
+        stage::pay(self.shop, self.user, &booking, "tok_approve").await;
+        self.until(&booking, "CONFIRMED", "CAPTURED").await;
+    }
+
+    /// As often refused as this mesh has patience for, so that the first try after that is done.
+    async fn refund_stuck(&self) {
+        let booking = self.cancelled("tok_refund_fails_2", "STUCK").await;
+        stage::retry_refund(self.shop, &booking).await;
+        self.until(&booking, "CANCELLED", "REFUNDED").await;
     }
 
     async fn capture_fails(&self) {
         let booking = self.held().await;
         stage::pay(self.shop, self.user, &booking, "tok_capture_fails").await;
-        self.until(&booking, "CANCELLED", "VOIDED").await;
+        self.until(&booking, "CANCELLED", "CLOSED").await;
     }
 
     async fn checked_in(&self) {

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use common::bus::{Bus, Outgoing};
 use common::failpoint::{Point, Strike};
-use eventix::audit;
 
 use crate::client::Shop;
 use crate::flows::Flow;
-use crate::harness::mesh::{Databases, Mesh, Plan, Service};
+use crate::harness::mesh::{Mesh, Plan, Service};
 use crate::harness::{eventually, text};
 use crate::stage::{Event, Hall};
 
@@ -47,6 +46,7 @@ pub fn impatient(plan: Plan) -> Plan {
         .with("EVENTIX_PAYMENT__PROVIDER__TIMEOUT", "1s")
         .with("EVENTIX_PAYMENT__RETRY_LONGEST", "1s")
         .with("EVENTIX_PAYMENT__REFUSALS_MAX", "2")
+        .with("EVENTIX_PAYMENT__CALLBACK__LISTEN", "127.0.0.1:0")
 }
 
 /// The same with holds that lapse while a test looks on.
@@ -129,12 +129,7 @@ impl Lane {
 
     /// `eventix audit` finds every invariant whole.
     pub async fn assert_clean(&self, after: &str) {
-        if let Databases::Sqlite(_) = self.mesh.databases {
-            let output = self.mesh.command(&["audit"]).await;
-            assert!(output.status.success(), "after {after}: {}{}", text(&output.stdout), text(&output.stderr));
-            return;
-        }
-        let report = audit::audit(&self.mesh.databases.audited(), audit::PATIENCE).await.unwrap();
-        assert!(report.ok, "after {after}: {report}");
+        let output = self.mesh.command(&["audit"]).await;
+        assert!(output.status.success(), "after {after}: {}{}", text(&output.stdout), text(&output.stderr));
     }
 }

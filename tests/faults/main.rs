@@ -20,6 +20,7 @@ mod lane;
 mod late;
 mod messages;
 mod postgres;
+mod redis;
 mod stage;
 mod steps;
 

@@ -11,8 +11,8 @@ use common::tables::PARTITIONS;
 use uuid::Uuid;
 
 use crate::flows::Flow;
-use crate::harness::eventually;
 use crate::harness::mesh::{Databases, Mesh, Plan, Service};
+use crate::harness::{eventually, text};
 use crate::lane::{Lane, hasty, impatient};
 use crate::steps::FACTS;
 use crate::{everything, report, stage};
@@ -188,6 +188,7 @@ async fn poison_is_put_aside_and_everything_else_goes_on() {
     until_dead_letters(&lane.mesh, Service::Booking, 8).await;
     until_dead_letters(&lane.mesh, Service::Payment, 4).await;
     lane.run(Flow::Cancelled, "poisoned").await;
+    discard_one_by_one(&lane.mesh).await;
     lane.assert_clean("poison").await;
     report("twelve poison records", 1, began.elapsed());
 }
@@ -198,6 +199,21 @@ async fn until_dead_letters(mesh: &Mesh, service: Service, wanted: i64) {
         (mesh.databases.count(service, sql).await == wanted).then_some(())
     })
     .await;
+}
+
+/// As a person does: `eventix dead-letters list`, and a decision about each.
+async fn discard_one_by_one(mesh: &Mesh) {
+    let listed = mesh.command(&["dead-letters", "list"]).await;
+    let listed = text(&listed.stdout);
+    let open: Vec<&str> = listed.lines().filter(|line| line.contains(" open ")).collect();
+    assert_eq!(open.len(), 12, "{listed}");
+    for letter in open {
+        let id = letter.split_whitespace().next().unwrap();
+        let decided = mesh.command(&["dead-letters", "discard", id]).await;
+        assert!(decided.status.success(), "{letter}: {}", text(&decided.stderr));
+    }
+    until_dead_letters(mesh, Service::Booking, 0).await;
+    until_dead_letters(mesh, Service::Payment, 0).await;
 }
 
 /// The relay counts a fact as published that the log never got.

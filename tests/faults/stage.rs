@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use anyhow::Context;
 use common::auth::Role;
 use serde_json::{Value, json};
 
@@ -159,6 +160,33 @@ pub async fn release(shop: &Shop, user: &str, booking: &str) {
 /// Cancels, insisting with one key.
 pub async fn cancel(shop: &Shop, user: &str, booking: &str) {
     order(shop, user, "cancelBooking", json!({"bookingId": booking})).await;
+}
+
+/// Holds the best seat, insisting with one key.
+pub async fn hold_best(shop: &Shop, event: &Event, user: &str) -> String {
+    order(shop, user, "holdBestAvailable", json!({"eventId": event.id, "quantity": 1})).await
+}
+
+/// Gives a part of a booking's money back, as the organiser, insisting with one key.
+pub async fn give_back(shop: &Shop, booking: &str, amount_minor: u32) {
+    let input = json!({
+        "bookingId": booking, "amountMinor": amount_minor, "reason": "goodwill", "idempotencyKey": format!("give-{booking}"),
+    });
+    organise(shop, "refundBooking", "booking { id }", input).await;
+}
+
+/// Has the stuck refund of a booking tried again, insisting with one key.
+pub async fn retry_refund(shop: &Shop, booking: &str) {
+    let query = "{ stuckPayments(first: 100) { edges { node { bookingId refundId } } } }";
+    let refund = insist("stuckPayments", async || {
+        let (_, answer) = shop.post(ORGANISER, query, json!({})).await?;
+        let edges = answer["data"]["stuckPayments"]["edges"].as_array().context("no list")?;
+        let stuck = edges.iter().map(|edge| &edge["node"]).find(|node| node["bookingId"] == booking);
+        Ok(text(&stuck.context("the refund is not listed")?["refundId"]))
+    })
+    .await;
+    let input = json!({"refundId": refund, "bookingId": booking, "idempotencyKey": format!("retry-{refund}")});
+    organise(shop, "retryRefund", "payment { state }", input).await;
 }
 
 /// A customer's mutation, insisted on with one key; returns the booking's id, which needs no service but booking.

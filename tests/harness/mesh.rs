@@ -2,9 +2,10 @@
 //! stand beside them. Each process can be killed, frozen and started again, and struck at its failpoints.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 
+use common::db::Db;
 use common::failpoint::{FOLDER, Failpoints};
 use common::testing::TestDb;
 use rustix::process::Signal;
@@ -51,10 +52,15 @@ impl Service {
     }
 }
 
+/// The databases of a product, those of the services first, in the order of [`Service`].
+const DATABASES: [&str; 4] = ["catalog", "booking", "payment", "provider"];
+
 /// Where the services keep their rows.
 pub enum Databases {
-    /// Files in a folder, the broker's log among them.
-    Sqlite(PathBuf),
+    /// Files in a folder of their own, the broker's log among them.
+    Folder(TempDir),
+    /// The same in a folder of the test's.
+    FolderOf(PathBuf),
     /// A database each: catalog, booking, payment, and the provider's.
     Postgres(Box<[TestDb; 4]>),
 }
@@ -72,23 +78,41 @@ impl Databases {
         Self::Postgres(Box::new([new().await, new().await, new().await, new().await]))
     }
 
-    /// A service's database; that of the gateway is none.
+    /// New SQLite files.
+    pub fn sqlite() -> Self {
+        Self::Folder(tempfile::Builder::new().prefix("eventix-sqlite-").tempdir().unwrap())
+    }
+
+    /// One of PostgreSQL's databases, made for a service.
     pub fn of(&self, service: Service) -> &TestDb {
-        let Self::Postgres(databases) = self else { panic!("SQLite files are not opened by tests") };
+        let Self::Postgres(databases) = self else { panic!("these are files") };
         &databases[service as usize]
+    }
+
+    /// The folder, if these are files.
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => Some(folder.path()),
+            Self::FolderOf(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// A database, opened for looking into it.
+    async fn open(&self, nth: usize) -> Db {
+        match self {
+            Self::Postgres(databases) => (*databases[nth]).clone(),
+            Self::Folder(_) | Self::FolderOf(_) => {
+                let file = self.folder().unwrap().join(format!("{}.db", DATABASES[nth]));
+                Db::connect(&format!("sqlite://{}?mode=ro", file.display()), 1).await.unwrap()
+            }
+        }
     }
 
     /// The one number, `n`, that a query on a service's database gives.
     pub async fn count(&self, service: Service, sql: &str) -> i64 {
-        let db = self.of(service);
+        let db = self.open(service as usize).await;
         db.query(db.reader(), sql, []).await.unwrap()[0].try_get("", "n").unwrap()
-    }
-
-    /// The same as an audit reads them.
-    pub fn audited(&self) -> eventix::audit::Databases {
-        let Self::Postgres(databases) = self else { panic!("SQLite files are not opened by tests") };
-        let [catalog, booking, payment, provider] = databases.each_ref().map(|db| (**db).clone());
-        eventix::audit::Databases { catalog, booking, payment, provider: Some(provider) }
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -170,11 +194,7 @@ impl Mesh {
     /// Starts everything and returns once all of it is ready.
     pub async fn start(plan: Plan) -> Self {
         let folder = tempfile::Builder::new().prefix("eventix-mesh-").tempdir().unwrap();
-        let beside = match &plan.databases {
-            Databases::Sqlite(data) => Some(data.as_path()),
-            Databases::Postgres(_) => None,
-        };
-        let broker = Broker::start(beside).await;
+        let broker = Broker::start(plan.databases.folder()).await;
         let mut nodes: Vec<Node> = Service::ALL
             .iter()
             .flat_map(|service| (0..plan.replicas).map(|n| Node::new(*service, n, &folder)))
@@ -187,7 +207,7 @@ impl Mesh {
             node.env.extend(settings.iter().cloned());
             let only = plan.only.iter().filter(|(service, ..)| *service == node.service);
             node.env.extend(only.map(|(_, name, value)| (name.clone(), value.clone())));
-            if let (Databases::Sqlite(data), false) = (&plan.databases, node.service == Service::Gateway) {
+            if let (Some(data), false) = (plan.databases.folder(), node.service == Service::Gateway) {
                 node.args.extend(["--data".to_owned(), data.display().to_string()]);
             }
         }
@@ -225,7 +245,7 @@ impl Mesh {
     pub async fn command(&self, args: &[&str]) -> Output {
         let mut command = Command::new(EVENTIX);
         command.args(args).envs(self.settings.iter().map(|(name, value)| (name, value)));
-        if let Databases::Sqlite(data) = &self.databases {
+        if let Some(data) = self.databases.folder() {
             command.arg("--data").arg(data);
         }
         command.current_dir(self.folder.path()).output().await.unwrap()
@@ -254,9 +274,7 @@ fn shared_settings(nodes: &[Node], broker: &Broker, databases: &Databases) -> Ve
             let name = format!("{}__ENDPOINTS", peer.name().to_uppercase());
             settings.push((service.setting(&name), endpoints(*peer)));
         }
-        if service != Service::Gateway {
-            settings.push((service.setting("BROKERS"), broker.addr.to_string()));
-        }
+        settings.push((service.setting("BROKERS"), broker.addr.to_string()));
     }
     settings
 }

@@ -12,6 +12,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod redis;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;

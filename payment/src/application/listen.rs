@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use common::failpoint::{self, Step};
 use sea_orm::DatabaseTransaction;
 use tracing::instrument;
 
@@ -77,7 +78,7 @@ impl Listener {
             self.store.write(&transaction, &decision, ACTOR).await?;
             self.store.settle_event(&transaction, &event.id, Effect::Applied).await?;
         }
-        commit(transaction).await?;
+        commit(transaction, event).await?;
         self.store.committed();
         alarm::raise(id, &decision.alarms);
         Ok(Heard::First)
@@ -93,7 +94,7 @@ impl Listener {
             return Ok(Heard::Again);
         }
         self.store.settle_event(&transaction, &event.id, Effect::NotOurs).await?;
-        commit(transaction).await?;
+        commit(transaction, event).await?;
         if matches!(event.news, News::Approved { .. }) {
             alarm::unknown_reference(&event.reference);
         }
@@ -113,6 +114,6 @@ impl Listener {
     }
 }
 
-async fn commit(transaction: DatabaseTransaction) -> Result<(), StoreError> {
-    Ok(transaction.commit().await?)
+async fn commit(transaction: DatabaseTransaction, event: &ProviderEvent) -> Result<(), StoreError> {
+    Ok(failpoint::around(Step::Hear, [event.news.word()], transaction.commit()).await?)
 }

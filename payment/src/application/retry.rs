@@ -2,6 +2,7 @@
 
 use common::auth::Principal;
 use common::error::{ErrorKind, Refusal};
+use common::failpoint::{self, Step};
 use common::ids::{PaymentId, RefundId};
 use common::requests::{Claim, RequestIdError, RequestKey};
 use sea_orm::DatabaseTransaction;
@@ -53,7 +54,7 @@ impl Refusal for RetryError {
             Self::NotFound(_) | Self::NotStuck(NotStuck::Missing) => ErrorKind::NotFound,
             Self::NotStuck(NotStuck::Found(_)) => ErrorKind::FailedPrecondition,
             Self::RequestId(error) => error.kind(),
-            Self::Store(_) => ErrorKind::Internal,
+            Self::Store(error) => error.kind(),
         }
     }
 
@@ -62,7 +63,7 @@ impl Refusal for RetryError {
             Self::NotFound(_) | Self::NotStuck(NotStuck::Missing) => "NOT_FOUND",
             Self::NotStuck(NotStuck::Found(_)) => "INVALID_STATE",
             Self::RequestId(error) => error.reason(),
-            Self::Store(_) => "INTERNAL",
+            Self::Store(error) => error.reason(),
         }
     }
 
@@ -97,7 +98,7 @@ pub async fn retry(
     store.write(&transaction, &decision, &who.subject).await?;
     let answered = answer(store.view(&transaction, decision.next.id).await?);
     store.remember_answer(&transaction, key, answered.clone()).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    failpoint::around(Step::Retry, ["retry"], transaction.commit()).await.map_err(StoreError::from)?;
     store.committed();
 
     let payment = decision.next.id;
