@@ -14,6 +14,7 @@ pub mod payload;
 pub mod payment;
 pub mod price;
 pub mod refund;
+pub mod sales_report;
 pub mod scalars;
 pub mod seat_map;
 pub mod stuck;

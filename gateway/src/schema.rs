@@ -10,12 +10,13 @@ use crate::graphql::event_commands::EventMutation;
 use crate::graphql::history::HistoryQuery;
 use crate::graphql::node::NodeQuery;
 use crate::graphql::refund::RefundMutation;
+use crate::graphql::sales_report::SalesQuery;
 use crate::graphql::stuck::{StuckMutation, StuckQuery};
 use crate::graphql::venue::{VenueMutation, VenueQuery};
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
-pub struct Query(EventQuery, VenueQuery, BookingQuery, HistoryQuery, StuckQuery, NodeQuery);
+pub struct Query(EventQuery, VenueQuery, BookingQuery, HistoryQuery, SalesQuery, StuckQuery, NodeQuery);
 
 /// Everything that can be done: one per request. A refusal that was to be expected stands in `userErrors` and leaves the object null.
 #[derive(MergedObject, Default)]

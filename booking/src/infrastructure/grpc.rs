@@ -28,6 +28,7 @@ use crate::application::{command, hold};
 
 mod history;
 mod parse;
+mod report;
 
 /// Who may call what.
 pub const ACCESS: AccessTable = &[
@@ -47,6 +48,7 @@ pub const ACCESS: AccessTable = &[
     ("ListTicketKeys", &[Role::Customer, Role::Admin, Role::Service]),
     ("ListBookingHistory", &[Role::Admin]),
     ("ListSeatHistory", &[Role::Admin]),
+    ("GetSalesReport", &[Role::Admin]),
     ("ListFacts", &[Role::Service]),
     ("ListHeads", &[Role::Service]),
 ];
@@ -315,5 +317,12 @@ impl BookingService for Api {
             tokens: page.tokens,
             has_more: page.has_more,
         }))
+    }
+
+    async fn get_sales_report(
+        &self,
+        request: Request<GetSalesReportRequest>,
+    ) -> Result<Response<GetSalesReportResponse>, Status> {
+        Ok(Response::new(self.sales_report(request.into_inner()).await?))
     }
 }

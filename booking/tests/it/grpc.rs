@@ -153,6 +153,7 @@ async fn every_method_admits_exactly_its_roles() {
         list_ticket_keys(ListTicketKeysRequest::default()),
         list_booking_history(ListBookingHistoryRequest::default()),
         list_seat_history(ListSeatHistoryRequest::default()),
+        get_sales_report(GetSalesReportRequest::default()),
     );
 
     assert_eq!(refused.len() + 2, ACCESS.len(), "a method is missing here; those of facts have a test of their own");
@@ -165,7 +166,7 @@ async fn every_method_admits_exactly_its_roles() {
             | "cancel_booking"
             | "list_bookings" => &[Role::Service],
             "ensure_offer" => &[Role::Customer],
-            "refund_booking" | "check_in" | "list_booking_history" | "list_seat_history" => {
+            "refund_booking" | "check_in" | "list_booking_history" | "list_seat_history" | "get_sales_report" => {
                 &[Role::Customer, Role::Service]
             }
             "stop_selling" => &[Role::Customer, Role::Admin],

@@ -22,6 +22,7 @@ mod paying;
 mod reads;
 mod refunds;
 mod replays;
+mod reports;
 mod sale;
 mod sweeps;
 mod world;

@@ -69,4 +69,5 @@ unimplemented_methods! {
     list_ticket_keys: ListTicketKeysRequest => ListTicketKeysResponse,
     list_booking_history: ListBookingHistoryRequest => ListBookingHistoryResponse,
     list_seat_history: ListSeatHistoryRequest => ListSeatHistoryResponse,
+    get_sales_report: GetSalesReportRequest => GetSalesReportResponse,
 }

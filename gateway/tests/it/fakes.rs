@@ -154,6 +154,7 @@ const BOOKING: AccessTable = &[
     ("ListTicketKeys", EVERYBODY),
     ("ListBookingHistory", &[Role::Admin]),
     ("ListSeatHistory", &[Role::Admin]),
+    ("GetSalesReport", &[Role::Admin]),
 ];
 const PAYMENT: AccessTable = &[
     ("BatchGetPayments", EVERYBODY),

@@ -19,6 +19,7 @@ mod redis_faults;
 mod redis_server;
 mod refunds;
 mod refusals;
+mod sales;
 mod schema;
 mod seat_map;
 mod stuck;

@@ -70,6 +70,22 @@ fake! { BookingService in pb {
             page(&script.history.lock().unwrap(), request.page_size, &request.page_token)?;
         Ok(pb::ListBookingHistoryResponse { entries, tokens, has_more })
     };
+    get_sales_report(GetSalesReportRequest) -> GetSalesReportResponse: |_, request| {
+        let line = |category: &str, area: &str, sold| pb::SalesLine {
+            category: category.into(), area: area.into(), sold, held: 1, free: 2, total: sold + 3,
+            gross_minor: 5_000_000_000, refunded_minor: 2500, ..Default::default()
+        };
+        if request.event_id != super::super::world::id(1) {
+            return Err(status(ErrorKind::NotFound, "NOT_FOUND", "no such event", None, HashMap::new()));
+        }
+        Ok(pb::GetSalesReportResponse {
+            currency: "EUR".into(),
+            lines: vec![line("Stalls", "", 4), line("", "Standing", 6)],
+            total: Some(line("", "", 10)),
+            refund_pending_minor: 700,
+            refund_stuck_minor: 300,
+        })
+    };
     list_seat_history(ListSeatHistoryRequest) -> ListSeatHistoryResponse: |script, request| {
         let (entries, tokens, has_more) =
             page(&script.history.lock().unwrap(), request.page_size, &request.page_token)?;
