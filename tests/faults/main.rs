@@ -21,6 +21,7 @@ mod late;
 mod messages;
 mod postgres;
 mod redis;
+mod rush;
 mod stage;
 mod steps;
 

@@ -2,11 +2,12 @@
 //! order everywhere, so nobody deadlocks, and no hold is partial.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use booking::application::sweep;
 use booking::infrastructure::store::{HoldOutcome, TransitionError};
 use common::ids::BookingId;
-use common::testing::TestDb;
+use common::testing::{TestDb, everything};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use crate::sale::Sale;
 use crate::world::{GRACE, HOLD, World};
 
 const CLIENTS: u64 = 500;
+/// Visits of each client at least; all of them together go on for as long as [`lasting`] says.
 const ROUNDS: u64 = 4;
 const SEATS: usize = 120;
 const CONNECTIONS: u32 = 24;
@@ -52,8 +54,8 @@ async fn five_hundred_clients_in_random_order_never_deadlock_on_postgres() {
     for client in 0..CLIENTS {
         let (world, sale, active) = (world.clone(), sale.clone(), active.clone());
         clients.spawn(async move {
-            let mut held = 0;
-            for round in 0..ROUNDS {
+            let (began, mut held) = (Instant::now(), 0);
+            for round in (0..).take_while(|round| *round < ROUNDS || began.elapsed() < lasting()) {
                 let _active = active.acquire().await.unwrap();
                 held += u32::from(visit(&world, &sale, client, round).await);
             }
@@ -66,7 +68,7 @@ async fn five_hundred_clients_in_random_order_never_deadlock_on_postgres() {
         sweepers.spawn(async move {
             loop {
                 sweep::end_lapsed(&world.store).await.unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
                 world.pass(HOLD / 16);
             }
         });
@@ -84,6 +86,11 @@ async fn five_hundred_clients_in_random_order_never_deadlock_on_postgres() {
     world.sweep().await;
     world.audit().await;
     assert_eq!(deadlocks(&world).await, 0);
+}
+
+/// A minute in the full run.
+fn lasting() -> Duration {
+    if everything() { Duration::from_secs(60) } else { Duration::ZERO }
 }
 
 /// One hold and what comes of it; true when it came about.
@@ -118,7 +125,7 @@ async fn visit(world: &World, sale: &Sale, client: u64, round: u64) -> bool {
 async fn pay_late(world: &World, customer: &str, booking: BookingId, graces: usize) {
     refusable(world.pay(customer, booking).await);
     for _ in 0..graces * 20 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     world.authorised(booking, 1).await;
     if graces == 1 {
