@@ -10,6 +10,7 @@ mod buying;
 mod client;
 mod crash;
 mod crowd;
+mod issuer;
 mod money;
 mod refunds;
 mod trace;
