@@ -21,6 +21,8 @@ mod late;
 mod messages;
 mod postgres;
 mod redis;
+mod replicas;
+mod rolling;
 mod rush;
 mod stage;
 mod steps;

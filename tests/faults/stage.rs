@@ -69,6 +69,11 @@ impl Hall {
         Self { venue: text(&venue), plan: text(&plan["id"]), area: text(&plan["areas"][0]["id"]) }
     }
 
+    /// Its standing places, 5,000 of them.
+    pub fn area(&self) -> &str {
+        &self.area
+    }
+
     /// An event that can be booked.
     pub async fn event(&self, shop: &Shop) -> Event {
         let id = self.draft(shop).await;
