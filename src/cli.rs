@@ -63,6 +63,8 @@ enum Command {
     Payment(service::ServiceArgs),
     /// Run the GraphQL gateway alone
     Gateway(service::ProcessArgs),
+    /// Ask a service's admin side whether it is ready; exits with 1 when it is not
+    Ready(ready::ReadyArgs),
     /// Bring databases to the newest schema
     Migrate(migrate::MigrateArgs),
     /// Run the simulated payment provider as a process of its own, with its own ledger
@@ -136,6 +138,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Booking(args) => service::run::<booking::Config>(&args),
         Command::Payment(args) => service::run::<payment::Config>(&args),
         Command::Gateway(args) => service::run_gateway(&args),
+        Command::Ready(args) => in_runtime(ready::run(args)),
         Command::Migrate(args) => in_runtime(migrate::run(args)),
         Command::Provider(args) => in_runtime(provider::run(args)),
         Command::Token(args) => token::run(&args),

@@ -23,7 +23,7 @@ pub trait Service: Settings + Send + 'static {
     /// Mode, addresses and trust.
     fn process(&self) -> &Process;
 
-    /// Settings of its databases, in the order of [`Service::DATABASES`].
+    /// Settings of the databases it uses, in the order of [`Service::DATABASES`].
     fn databases(&self) -> Vec<&DatabaseSettings>;
 
     /// Brings the database of a section up to date; names of the migrations that were applied.
@@ -85,7 +85,9 @@ impl Service for payment::Config {
     }
 
     fn databases(&self) -> Vec<&DatabaseSettings> {
-        vec![&self.database, &self.provider.database]
+        // A provider that is a process of its own keeps its own ledger.
+        let ledger = (!self.provider.is_remote()).then_some(&self.provider.database);
+        std::iter::once(&self.database).chain(ledger).collect()
     }
 
     async fn migrate(section: &str, db: &Db) -> anyhow::Result<Vec<String>> {
@@ -148,4 +150,59 @@ pub fn identity(process: &Process) -> anyhow::Result<(Identity, Option<Keeper>)>
         return oidc::identity(&process.auth).map(|(identity, keeper)| (identity, Some(keeper)));
     }
     Ok((DevIssuer::new(Arc::new(SystemClock))?.identity()?, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn leaves(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(table) => {
+                for (name, value) in table {
+                    leaves(&format!("{prefix}__{}", name.to_uppercase()), value, into);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                into.insert(prefix.trim_start_matches('_').to_owned());
+            }
+        }
+    }
+
+    fn settings<S: Service>() -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        leaves("", &serde_json::to_value(S::default()).unwrap(), &mut all);
+        all
+    }
+
+    #[test]
+    fn the_readme_names_every_setting() {
+        let readme = include_str!("../README.md");
+        let section = readme.split("## Configuration").nth(1).unwrap().split("\n## ").next().unwrap();
+        let mut all = settings::<catalog::Config>();
+        all.extend(settings::<booking::Config>());
+        all.extend(settings::<payment::Config>());
+        all.extend(settings::<gateway::Config>());
+
+        let nested =
+            |name: &String| name.starts_with("PROVIDER__DATABASE__") && section.contains("`PROVIDER__DATABASE__*`");
+        let missing: Vec<_> =
+            all.iter().filter(|name| !nested(name) && !section.contains(&format!("`{name}`"))).collect();
+
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn a_provider_elsewhere_keeps_its_own_ledger() {
+        let mut payment = payment::Config::default();
+        assert_eq!(payment.databases().len(), 2);
+
+        payment.provider.url = "http://127.0.0.1:1".into();
+
+        assert_eq!(payment.databases().len(), 1);
+    }
 }

@@ -50,8 +50,8 @@ async fn open(args: &AuditArgs) -> anyhow::Result<Databases> {
     let payment = from.settings::<payment::Config>()?;
     let elsewhere = args.provider_database.as_deref().map(DatabaseSettings::at);
     let ledger = elsewhere.as_ref().unwrap_or(&payment.provider.database);
-    // A deployment that keeps no ledger of a provider has nothing there to compare with.
-    let kept = payment.database.url.is_sqlite() || !from.is_absent(ledger, Service::Provider.name())?;
+    // Where the provider is elsewhere, its ledger is compared if somebody says where it is.
+    let kept = !payment.provider.is_remote() || !from.is_absent(ledger, Service::Provider.name())?;
     Ok(Databases {
         catalog: from.open(&catalog, Service::Catalog.name(), Use::Read).await?,
         booking: from.open(&booking, Service::Booking.name(), Use::Read).await?,

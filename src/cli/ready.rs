@@ -1,9 +1,10 @@
-//! Waiting until every part answers. The listeners are bound before, so a call waits in the queue until its service is up.
+//! Whether a part is ready: `eventix ready` for probes, and waiting until every part of `up` answers. The listeners are bound before, so a call waits in the queue until its service is up.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use clap::Args;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -52,9 +53,33 @@ async fn grpc_serves(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 async fn gateway_is_ready(address: SocketAddr) -> anyhow::Result<bool> {
-    let mut stream = TcpStream::connect(address).await.context("connecting")?;
+    Ok(readiness(address).await?.starts_with("HTTP/1.1 200"))
+}
+
+/// The answer to a look at an admin side's readiness, with its head.
+async fn readiness(address: SocketAddr) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
     stream.write_all(b"GET /health/ready HTTP/1.1\r\nhost: eventix\r\nconnection: close\r\n\r\n").await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
-    Ok(answer.starts_with(b"HTTP/1.1 200"))
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Whom to ask.
+#[derive(Debug, Args)]
+pub(super) struct ReadyArgs {
+    /// Address of an admin side
+    #[arg(value_name = "ADDR")]
+    admin: SocketAddr,
+}
+
+/// Asks once, as a container's health check does.
+///
+/// # Errors
+/// It is not ready, or does not answer.
+pub(super) async fn run(args: ReadyArgs) -> anyhow::Result<()> {
+    let answer = timeout(ANSWER, readiness(args.admin)).await.context("no answer in time")??;
+    let said = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{} is not ready: {said}", args.admin);
+    Ok(())
 }

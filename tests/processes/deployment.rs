@@ -85,7 +85,7 @@ impl Deployment {
         let mut command = Command::new(EVENTIX);
         command.args(arguments).stdin(Stdio::null()).env_remove("RUST_LOG");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        if arguments[0] != "gateway" {
+        if !["gateway", "ready"].contains(&arguments[0]) {
             command.arg("--data").arg(self.data());
         }
         command
@@ -267,6 +267,17 @@ impl Databases {
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
+    /// The first word of all names.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// `host:port` of the server.
+    pub fn server_address(&self) -> &str {
+        let (_, host) = self.server.rsplit_once('@').expect("an address with a user");
+        host.split('/').next().unwrap()
+    }
+
     /// The address of a service's database, for one of its roles.
     pub fn url(&self, service: &str, role: &str) -> String {
         self.url_of(service, service, role)
@@ -274,8 +285,7 @@ impl Databases {
 
     /// The address of `database`'s database for a role of `service`.
     pub fn url_of(&self, database: &str, service: &str, role: &str) -> String {
-        let (_, host) = self.server.rsplit_once('@').expect("an address with a user");
-        let host = host.split('/').next().unwrap();
+        let host = self.server_address();
         // The server of the test run trusts everybody on this machine; the password shows up nowhere all the same.
         format!("postgres://{p}_{service}_{role}:{PASSWORD}@{host}/{p}_{database}_db", p = self.prefix)
     }

@@ -13,6 +13,10 @@ async fn four_processes_on_one_folder_sell_a_seat() {
     deployment.assert_audit_clean();
     let run = &deployment.run;
     assert!(processes[1].first_line.starts_with(&format!("booking on {}, admin on 127.0.0.1:", run.grpc.booking)));
+    let (_, admin) = processes[1].first_line.trim_end().rsplit_once(' ').unwrap();
+    assert!(deployment.command(&["ready", admin]).output().unwrap().status.success());
+    let nobody = deployment.command(&["ready", &free_address().to_string()]).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(1), "{}", text(&nobody.stderr));
     let metrics = get(run.http, "/metrics").await.unwrap();
     assert_eq!(metrics.0, 404, "metrics are for the admin side");
     for process in processes.into_iter().rev() {

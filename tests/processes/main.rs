@@ -12,4 +12,5 @@ mod harness;
 mod folder;
 mod migrating;
 mod production;
+mod readme;
 mod roles;
