@@ -23,7 +23,7 @@ async fn trusting(issuer: &TestIssuer, authority: &TestAuthority) -> (Mesh, Prod
     let mut product = Product::start(&[]);
     assert!(product.stop().success());
     let (auth, ca_file) = (issuer.settings(), authority.ca_file().display().to_string());
-    let mut plan = Plan::on(Databases::Sqlite(product.data.clone()));
+    let mut plan = Plan::on(Databases::FolderOf(product.data.clone()));
     for service in Service::ALL {
         for (name, value) in [
             ("ISSUER", auth.issuer.as_str()),

@@ -35,7 +35,7 @@ const IDLE: &str = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = c
 /// How a buyer reaches the product.
 #[derive(Clone)]
 enum Door {
-    GraphQl(Shop),
+    GraphQl(Box<Shop>),
     Grpc(MeshChannel, Arc<DevIssuer>),
 }
 
@@ -69,7 +69,7 @@ async fn of_all_buyers_of_one_seat_one_gets_it_and_the_others_are_told_so() {
     let mut lane = Lane::open(Plan::on(Databases::postgres().await).replicas(2)).await;
     let issuer = DevIssuer::new(Arc::new(SystemClock)).unwrap();
     let mut doors: Vec<Door> =
-        lane.mesh.nodes_of(Service::Gateway).map(|node| Door::GraphQl(Shop::at(node.addr))).collect();
+        lane.mesh.nodes_of(Service::Gateway).map(|node| Door::GraphQl(Box::new(Shop::at(node.addr)))).collect();
     for node in lane.mesh.nodes_of(Service::Booking) {
         let channel = MeshChannel::new("booking", [format!("http://{}", node.addr)]).unwrap();
         doors.push(Door::Grpc(channel, issuer.clone()));

@@ -11,7 +11,7 @@ use common::bus::Bus;
 use common::clock::from_micros;
 use common::fact::NewFact;
 use common::ids::{BookingId, FactId};
-use common::inbox::{Consumer, ConsumerParts, ConsumerSettings, FactSource};
+use common::inbox::{Consumer, ConsumerParts, ConsumerSettings, FactSource, HeadsTold};
 use common::lease::Leases;
 use common::money::Money;
 use common::proto::catalog::v1::EventCancelled;
@@ -154,6 +154,10 @@ impl FactSource for UntidyPayment {
     }
 
     async fn after_position(&self, _: i64) -> anyhow::Result<(Vec<FactRecord>, i64, bool)> {
+        anyhow::bail!("not asked in these tests")
+    }
+
+    async fn heads(&self, _: &str, _: Patience) -> anyhow::Result<HeadsTold> {
         anyhow::bail!("not asked in these tests")
     }
 }

@@ -120,10 +120,10 @@ async fn something_happens(world: &World, sale: &Sale, dice: &mut Dice, till: &m
     let customer = format!("customer {step}");
     let seats: Vec<usize> = (0..7).filter(|_| dice.below(4) == 0).collect();
     let places = [u32::from(dice.below(2) == 0), u32::from(dice.below(3) == 0)];
-    if !seats.is_empty() || places != [0, 0] {
-        if let HoldOutcome::Held(held) = world.hold(sale, &customer, &seats, &places).await {
-            sell(world, &customer, held.booking.id, dice, till).await;
-        }
+    if (!seats.is_empty() || places != [0, 0])
+        && let HoldOutcome::Held(held) = world.hold(sale, &customer, &seats, &places).await
+    {
+        sell(world, &customer, held.booking.id, dice, till).await;
     }
     let bookings = bookings(world, sale).await;
     if let Some((booking, owner)) = bookings.get(dice.below(bookings.len().max(1))) {

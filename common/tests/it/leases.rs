@@ -21,8 +21,6 @@ on_both_databases!(
 );
 
 const LEASE: Duration = Duration::from_secs(10);
-/// Rounds of every owner after which the shares are even: announce, give back, take.
-const ROUNDS: usize = 3;
 /// Rounds of a race after which every lease must have had its owner.
 const RACES_MAX: usize = 30;
 

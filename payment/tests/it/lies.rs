@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::ids::{PaymentId, RefundId};
-use payment::application::ports::{Provider, ProviderError};
+use payment::application::ports::ProviderError;
 use payment::domain::{PaymentState, Reference, StepState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
