@@ -1,5 +1,5 @@
 //! Redis, as a helper that may fail: what cannot be had from it in [`Settings::timeout`] is a miss, never an error.
-//! After a failure it is left alone for [`REST_MS`], so that a frozen one costs one request its timeout now and then, not each.
+//! After a failure it is left alone for `REST_MS`, so that a frozen one costs one request its timeout now and then, not each.
 
 use std::pin::Pin;
 use std::sync::Arc;
