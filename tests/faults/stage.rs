@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::Shop;
 
-const ROWS: usize = 10;
+const ROWS: usize = 150;
 const SEATS: usize = 40;
 const CATEGORY: &str = "Stalls";
 const AREA: &str = "Floor";
