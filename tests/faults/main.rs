@@ -20,6 +20,7 @@ mod lane;
 mod late;
 mod messages;
 mod postgres;
+mod provider;
 mod redis;
 mod replicas;
 mod rolling;

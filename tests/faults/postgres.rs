@@ -50,12 +50,12 @@ async fn a_call_whose_commit_was_never_answered_gives_the_same_booking_when_trie
     proxy.cut_answer_to_commit_after("cut-customer");
     let seat = event.seat();
     let booking = stage::hold(shop, event, "cut-customer", &seat).await;
-    assert_eq!(proxy.answers_cut(), 1, "the answer to the hold's COMMIT was not cut");
+    assert_eq!(proxy.answers_caught(), 1, "the answer to the hold's COMMIT was not cut");
     assert_eq!(stage::hold(shop, event, "cut-customer", &seat).await, booking);
 
     proxy.cut_answer_to_commit_after("cut-customer");
     stage::pay(shop, "cut-customer", &booking, "tok_approve").await;
-    assert_eq!(proxy.answers_cut(), 2, "the answer to the payment's COMMIT was not cut");
+    assert_eq!(proxy.answers_caught(), 2, "the answer to the payment's COMMIT was not cut");
 
     shop.until("cut-customer", &booking, "CONFIRMED").await;
     shop.until_payment("cut-customer", &booking, "CAPTURED").await;

@@ -11,6 +11,7 @@ use common::testing::TestDb;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
+use uuid::Uuid;
 
 use super::broker::Broker;
 use super::process::Process;
@@ -54,6 +55,8 @@ impl Service {
 
 /// The databases of a product, those of the services first, in the order of [`Service`].
 const DATABASES: [&str; 4] = ["catalog", "booking", "payment", "provider"];
+/// Where the provider's is among them.
+const LEDGER: usize = 3;
 
 /// Where the services keep their rows.
 pub enum Databases {
@@ -111,8 +114,34 @@ impl Databases {
 
     /// The one number, `n`, that a query on a service's database gives.
     pub async fn count(&self, service: Service, sql: &str) -> i64 {
+        self.count_in(service as usize, sql).await
+    }
+
+    /// The ids, `id`, that a query on a service's database gives.
+    pub async fn ids(&self, service: Service, sql: &str) -> Vec<Uuid> {
         let db = self.open(service as usize).await;
+        let rows = db.query(db.reader(), sql, []).await.unwrap();
+        rows.iter().map(|row| row.try_get("", "id").unwrap()).collect()
+    }
+
+    /// The same as [`Databases::count`] of the provider's ledger.
+    pub async fn count_in_ledger(&self, sql: &str) -> i64 {
+        self.count_in(LEDGER, sql).await
+    }
+
+    async fn count_in(&self, nth: usize, sql: &str) -> i64 {
+        let db = self.open(nth).await;
         db.query(db.reader(), sql, []).await.unwrap()[0].try_get("", "n").unwrap()
+    }
+
+    /// The provider's ledger, for a provider that is a process of its own.
+    pub fn ledger_url(&self) -> String {
+        match self {
+            Self::Postgres(databases) => databases[LEDGER].url.clone(),
+            Self::Folder(_) | Self::FolderOf(_) => {
+                format!("sqlite://{}?mode=rwc", self.folder().unwrap().join("provider.db").display())
+            }
+        }
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -339,6 +368,13 @@ impl Node {
     /// Its metrics in Prometheus' text form.
     pub async fn metrics(&self) -> String {
         super::admin_page(self.admin, "/metrics").await.expect("the admin side answers")
+    }
+
+    /// One metric, that of this kind or name.
+    pub async fn metric(&self, metric: &str, label: &str) -> Option<f64> {
+        let (page, metric, label) = (self.metrics().await, format!("{metric}{{"), format!("\"{label}\""));
+        let line = page.lines().find(|line| line.starts_with(&metric) && line.contains(&label))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// Everything it has said in all its lives.

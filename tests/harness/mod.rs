@@ -11,6 +11,7 @@ pub mod plans;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod proxy;
 pub mod redis;
 

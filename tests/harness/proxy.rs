@@ -46,9 +46,19 @@ struct Shared {
     sprung: AtomicUsize,
 }
 
-/// Cuts the first connection whose client said `marker` and then `COMMIT`, once the server has answered that.
+/// Springs on the first connection whose client said all of `words`, one after the other, once the server has answered that.
 struct Trap {
-    marker: Vec<u8>,
+    words: Vec<Vec<u8>>,
+    catch: Catch,
+}
+
+/// What becomes of the answer, and of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Catch {
+    /// The connection is closed.
+    Cut,
+    /// The client waits for it in vain, and everybody else for whatever they say from then on.
+    Keep,
 }
 
 /// How PostgreSQL's clients say it: a simple query.
@@ -73,11 +83,19 @@ impl Proxy {
 
     /// The next transaction in which PostgreSQL's client says `marker` is committed, and its client never hears of it.
     pub fn cut_answer_to_commit_after(&self, marker: &str) {
-        *self.shared.trap.lock().unwrap() = Some(Trap { marker: marker.as_bytes().to_vec() });
+        let words = vec![marker.as_bytes().to_vec(), COMMIT.to_vec()];
+        *self.shared.trap.lock().unwrap() = Some(Trap { words, catch: Catch::Cut });
     }
 
-    /// How often a connection was cut in that way.
-    pub fn answers_cut(&self) -> usize {
+    /// The next request in which a client says `marker` is answered, but its client waits for that answer in vain. Then the
+    /// mood is [`Mood::Frozen`], so that nobody can ask again before it turns.
+    pub fn keep_answer_to(&self, marker: &str) {
+        let words = vec![marker.as_bytes().to_vec()];
+        *self.shared.trap.lock().unwrap() = Some(Trap { words, catch: Catch::Keep });
+    }
+
+    /// How many answers were cut off or kept.
+    pub fn answers_caught(&self) -> usize {
         self.shared.sprung.load(Ordering::SeqCst)
     }
 }
@@ -118,7 +136,12 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, side: Side, watch
         if let Mood::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        if watched.springs(side, &buffer[..read]) || to.write_all(&buffer[..read]).await.is_err() {
+        match watched.catches(side, &buffer[..read]) {
+            Some(Catch::Cut) => return,
+            Some(Catch::Keep) => std::future::pending().await,
+            None => {}
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }
@@ -134,30 +157,38 @@ struct Watched {
 struct Heard {
     /// The end of what was said before: words may come in pieces.
     tail: Vec<u8>,
-    marker: bool,
-    commit: bool,
+    /// How many of the trap's words were said.
+    words: usize,
 }
 
 impl Watched {
-    /// Whether these bytes, which have not been passed on, end the connection.
-    fn springs(&self, side: Side, bytes: &[u8]) -> bool {
+    /// What becomes of these bytes, which have not been passed on, and of their connection.
+    fn catches(&self, side: Side, bytes: &[u8]) -> Option<Catch> {
         let mut trap = self.shared.trap.lock().unwrap();
         let mut heard = self.heard.lock().unwrap();
-        let Some(Trap { marker }) = &*trap else { return false };
+        let Some(Trap { words, catch }) = &*trap else {
+            *heard = Heard::default();
+            return None;
+        };
         if side == Side::Server {
-            if heard.commit {
-                *trap = None;
-                self.shared.sprung.fetch_add(1, Ordering::SeqCst);
+            let caught = (heard.words == words.len()).then_some(*catch)?;
+            *trap = None;
+            if caught == Catch::Keep {
+                self.shared.mood.send_replace(Mood::Frozen);
             }
-            return heard.commit;
+            self.shared.sprung.fetch_add(1, Ordering::SeqCst);
+            return Some(caught);
         }
-        let longest = marker.len().max(COMMIT.len());
         heard.tail.extend_from_slice(bytes);
-        heard.marker |= contains(&heard.tail, marker);
-        heard.commit |= heard.marker && contains(&heard.tail, COMMIT);
+        while let Some(word) = words.get(heard.words)
+            && contains(&heard.tail, word)
+        {
+            heard.words += 1;
+        }
+        let longest = words.iter().map(Vec::len).max().unwrap_or_default();
         let keep = heard.tail.len().saturating_sub(longest);
         heard.tail.drain(..keep);
-        false
+        None
     }
 }
 
