@@ -25,6 +25,7 @@ mod redis;
 mod replicas;
 mod rolling;
 mod rush;
+mod sales;
 mod stage;
 mod steps;
 
