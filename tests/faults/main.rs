@@ -22,6 +22,7 @@ mod messages;
 mod postgres;
 mod provider;
 mod redis;
+mod refused;
 mod replicas;
 mod rolling;
 mod rush;
