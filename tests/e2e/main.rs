@@ -12,5 +12,6 @@ mod crash;
 mod crowd;
 mod issuer;
 mod money;
+mod provider;
 mod refunds;
 mod trace;

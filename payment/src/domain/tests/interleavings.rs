@@ -179,7 +179,7 @@ fn approvals(decision: &Decision) -> impl Iterator<Item = (u32, Money)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn money_is_neither_lost_nor_moved_twice(sequence in proptest::collection::vec(moves(), 1..40)) {
