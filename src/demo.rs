@@ -174,12 +174,12 @@ impl Maker {
         let draft = match left {
             Some(draft) => draft,
             None => {
-                let request = CreateEventRequest { event: Some(event) };
+                let request = CreateEventRequest { event: Some(event), ..Default::default() };
                 let created = self.catalog.create_event(self.caller().request(request)).await?.into_inner();
                 created.event.context("catalog answered without an event")?
             }
         };
-        let publish = PublishEventRequest { event_id: draft.id };
+        let publish = PublishEventRequest { event_id: draft.id, ..Default::default() };
         self.catalog.publish_event(self.caller().request(publish)).await?;
         Ok(())
     }

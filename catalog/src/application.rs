@@ -4,6 +4,7 @@ pub mod change_event;
 pub mod create_event;
 pub mod create_venue;
 pub mod import_plan;
+mod once;
 pub mod ports;
 pub mod publish_event;
 

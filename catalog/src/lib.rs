@@ -58,7 +58,7 @@ pub async fn serve(config: Config, host: Host, shutdown: Shutdown) -> anyhow::Re
     schema::prepare::<migrations::Migrator>(&db, "catalog", &config.database, config.process.mode).await?;
 
     let outbox = Outbox::new(db.clone(), PRODUCER, TOPIC);
-    let store = Arc::new(SqlStore::new(db.clone(), outbox.clone()));
+    let store = Arc::new(SqlStore::new(db.clone(), outbox.clone(), host.clock.clone()));
     let booking = MeshChannel::new("booking", config.booking.endpoints.all())?;
     let booking = Arc::new(BookingClient::new(booking, host.identity.tokens.clone()));
     let app = App::new(store, booking, host.clock);

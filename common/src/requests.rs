@@ -109,14 +109,17 @@ pub async fn claim(db: &Db, transaction: &impl ConnectionTrait, key: &RequestKey
     if inserted == 1 {
         return Ok(Claim::New);
     }
-    let rows = db
-        .query(
-            transaction,
-            "SELECT fingerprint, answer FROM requests WHERE scope = $1 AND request_id = $2",
-            [key.scope.clone().into(), key.id.clone().into()],
-        )
-        .await?;
-    let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("requests row vanished".into()))?;
+    match find(db, transaction, key).await? {
+        Claim::New => Err(DbErr::RecordNotFound("requests row vanished".into())),
+        known @ (Claim::Answered(_) | Claim::Different) => Ok(known),
+    }
+}
+
+/// What a request id turned out to be, without claiming it.
+pub async fn find(db: &Db, connection: &impl ConnectionTrait, key: &RequestKey) -> Result<Claim, DbErr> {
+    let sql = "SELECT fingerprint, answer FROM requests WHERE scope = $1 AND request_id = $2";
+    let rows = db.query(connection, sql, [key.scope.clone().into(), key.id.clone().into()]).await?;
+    let Some(row) = rows.first() else { return Ok(Claim::New) };
     if row.try_get::<String>("", "fingerprint")? != key.fingerprint {
         return Ok(Claim::Different);
     }

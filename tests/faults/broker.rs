@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::crowd::Crowd;
 use crate::everything;
 use crate::harness::eventually;
@@ -13,8 +15,11 @@ use crate::report;
 const FROZEN: Duration = Duration::from_secs(12);
 /// Longest time until a reader has met a new log.
 const NOTICED: Duration = Duration::from_secs(60);
+/// Longest time until every fact of the crowd was asked for again: thousands, in a debug build.
+const ASKED: Duration = Duration::from_secs(300);
 const UNPUBLISHED: &str = "SELECT CAST(count(*) AS bigint) AS n FROM outbox WHERE published_at IS NULL";
 const INCARNATIONS: &str = "SELECT CAST(sum(incarnation) AS bigint) AS n FROM consumer_offsets";
+const ASKING: &str = "SELECT CAST(count(*) AS bigint) AS n FROM consumer_offsets WHERE recovering = TRUE";
 
 fn killed_for() -> Duration {
     Duration::from_secs(if everything() { 120 } else { 12 })
@@ -63,6 +68,11 @@ async fn a_broker_killed_frozen_and_wiped_costs_nothing_but_time() {
     // Bookings may end by asking, before the last reader has met the new log.
     eventually("a reader notices that the log is another", NOTICED, async || {
         (mesh.databases.count(Service::Booking, INCARNATIONS).await > before).then_some(())
+    })
+    .await;
+    eventually("every producer was asked for everything", ASKED, async || {
+        let asking = [Service::Booking, Service::Payment].map(|service| mesh.databases.count(service, ASKING));
+        (join_all(asking).await.iter().sum::<i64>() == 0).then_some(())
     })
     .await;
     lane.assert_clean("broker wiped").await;

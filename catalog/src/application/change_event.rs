@@ -7,7 +7,8 @@ use common::ids::EventId;
 use tracing::instrument;
 
 use super::App;
-use super::ports::{Committed, StoreError};
+use super::once::once;
+use super::ports::{Answer, Asked, Committed, StoreError};
 use crate::domain::event::{Decision, Details, Event, Refused, State};
 use crate::domain::fault::{Fault, quote};
 use crate::domain::plan::Outline;
@@ -84,7 +85,8 @@ impl Refusal for ChangeEventError {
             Self::Invalid(fault) => Some(fault.field.clone()),
             Self::NotFound(_) => Some("event_id".into()),
             Self::Version { .. } => Some("expected_version".into()),
-            Self::State(_) | Self::Busy(_) | Self::Store(_) => None,
+            Self::Store(error) => error.field(),
+            Self::State(_) | Self::Busy(_) => None,
         }
     }
 }
@@ -93,12 +95,12 @@ impl Refusal for ChangeEventError {
 #[instrument(name = "catalog.update_event", skip_all, fields(event.id = id))]
 pub async fn update_event(
     app: &App,
-    actor: &str,
+    asked: &Asked,
     id: &str,
     expected_version: u64,
     edit: impl Fn(&mut Details) + Send + Sync,
-) -> Result<EventId, ChangeEventError> {
-    let changed = change(app, actor, id, |event, outline| {
+) -> Result<Answer, ChangeEventError> {
+    let changed = change(app, asked, id, |event, outline| {
         if event.version.cast_unsigned() != expected_version {
             let (id, found) = (event.id, event.version);
             return Err(ChangeEventError::Version { id, expected: expected_version, found });
@@ -108,65 +110,74 @@ pub async fn update_event(
         let prices = event.prices.clone();
         Ok(event.change(details.checked()?, prices, outline, app.clock.now())?)
     });
-    let event = changed.await?;
-    offer_soon(app, &event).await;
-    Ok(event.id)
+    once(app, asked, async {
+        let (event, answer) = changed.await?;
+        offer_soon(app, &event).await;
+        Ok(answer)
+    })
+    .await
 }
 
 /// Replaces the whole price list.
 #[instrument(name = "catalog.set_prices", skip_all, fields(event.id = id))]
-pub async fn set_prices(app: &App, actor: &str, id: &str, asked: &[AskedPrice]) -> Result<EventId, ChangeEventError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let event = load(app, id).await?;
-        let outline = outline(app, &event, &asked_seats(asked)).await?;
-        let prices = PriceList::new(asked, &outline)?;
-        let details = event.details.clone();
-        let decision = event.clone().change(details, prices, &outline, app.clock.now())?;
-        if let Some(event) = commit(app, actor, event, decision).await? {
-            offer_soon(app, &event).await;
-            return Ok(event.id);
+pub async fn set_prices(app: &App, asked: &Asked, id: &str, prices: &[AskedPrice]) -> Result<Answer, ChangeEventError> {
+    once(app, asked, async {
+        for _ in 0..ATTEMPTS_MAX {
+            let event = load(app, id).await?;
+            let outline = outline(app, &event, &asked_seats(prices)).await?;
+            let prices = PriceList::new(prices, &outline)?;
+            let details = event.details.clone();
+            let decision = event.clone().change(details, prices, &outline, app.clock.now())?;
+            if let Some((event, answer)) = commit(app, asked, event, decision).await? {
+                offer_soon(app, &event).await;
+                return Ok(answer);
+            }
         }
-    }
-    Err(busy(id))
+        Err(busy(id))
+    })
+    .await
 }
 
 /// Calls an event off for ever.
 #[instrument(name = "catalog.cancel_event", skip_all, fields(event.id = id))]
-pub async fn cancel_event(app: &App, actor: &str, id: &str) -> Result<EventId, ChangeEventError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let event = load(app, id).await?;
-        let on_sale = matches!(event.state, State::Published(_));
-        let decision = event.clone().cancel(app.clock.now())?;
-        if let Some(event) = commit(app, actor, event, decision).await? {
-            if on_sale {
-                stop_soon(app, event.id).await;
+pub async fn cancel_event(app: &App, asked: &Asked, id: &str) -> Result<Answer, ChangeEventError> {
+    once(app, asked, async {
+        for _ in 0..ATTEMPTS_MAX {
+            let event = load(app, id).await?;
+            let on_sale = matches!(event.state, State::Published(_));
+            let decision = event.clone().cancel(app.clock.now())?;
+            if let Some((event, answer)) = commit(app, asked, event, decision).await? {
+                if on_sale {
+                    stop_soon(app, event.id).await;
+                }
+                return Ok(answer);
             }
-            return Ok(event.id);
         }
-    }
-    Err(busy(id))
+        Err(busy(id))
+    })
+    .await
 }
 
-/// Loads, decides and commits until nobody interferes; returns the event as it then stands.
+/// Loads, decides and commits until nobody interferes; returns the event as it then stands, and the answer.
 pub(super) async fn change(
     app: &App,
-    actor: &str,
+    asked: &Asked,
     id: &str,
     decide: impl Fn(Event, &Outline) -> Result<Option<Decision>, ChangeEventError> + Send + Sync,
-) -> Result<Event, ChangeEventError> {
+) -> Result<(Event, Answer), ChangeEventError> {
     for _ in 0..ATTEMPTS_MAX {
         let event = load(app, id).await?;
         let seats: Vec<_> = event.prices.seats().map(|(seat, _)| seat).collect();
         let outline = outline(app, &event, &seats).await?;
         let decision = decide(event.clone(), &outline)?;
-        if let Some(event) = commit(app, actor, event, decision).await? {
-            return Ok(event);
+        if let Some(changed) = commit(app, asked, event, decision).await? {
+            return Ok(changed);
         }
     }
     Err(busy(id))
 }
 
-async fn load(app: &App, id: &str) -> Result<Event, ChangeEventError> {
+pub(super) async fn load(app: &App, id: &str) -> Result<Event, ChangeEventError> {
     let event = match EventId::parse(id) {
         Some(id) => app.store.event(id).await?,
         None => None,
@@ -176,20 +187,20 @@ async fn load(app: &App, id: &str) -> Result<Event, ChangeEventError> {
 
 async fn outline(app: &App, event: &Event, seats: &[common::ids::SeatId]) -> Result<Outline, StoreError> {
     let outline = app.store.outline(event.plan_id, seats).await?;
-    outline.ok_or_else(|| StoreError(anyhow::anyhow!("event {} is on a plan that is not there", event.id)))
+    outline.ok_or_else(|| anyhow::anyhow!("event {} is on a plan that is not there", event.id).into())
 }
 
-/// The event after the decision; `None` when somebody else was faster.
+/// The event after the decision, and the answer; `None` when somebody else was faster.
 async fn commit(
     app: &App,
-    actor: &str,
+    asked: &Asked,
     event: Event,
     decision: Option<Decision>,
-) -> Result<Option<Event>, ChangeEventError> {
-    let Some(decision) = decision else { return Ok(Some(event)) };
-    let next = decision.next.clone();
-    match app.store.commit(decision, actor).await? {
-        Committed::Done => Ok(Some(next)),
+) -> Result<Option<(Event, Answer)>, ChangeEventError> {
+    let id = event.id;
+    let next = decision.as_ref().map_or(event, |decision| decision.next.clone());
+    match app.store.commit(id, decision, asked).await? {
+        Committed::Done(answer) => Ok(Some((next, answer))),
         Committed::Stale => Ok(None),
     }
 }

@@ -5,7 +5,8 @@ use common::ids::EventId;
 use tracing::instrument;
 
 use super::App;
-use super::ports::StoreError;
+use super::once::once;
+use super::ports::{Answer, Asked, StoreError};
 use crate::domain::event::{Details, Event};
 use crate::domain::fault::Fault;
 use crate::domain::prices::{AskedPrice, PriceList, asked_seats};
@@ -65,14 +66,18 @@ impl Refusal for CreateEventError {
         match self {
             Self::Invalid(fault) => Some(fault.field.clone()),
             Self::NotFound { field, .. } => Some((*field).to_owned()),
-            Self::Store(_) => None,
+            Self::Store(error) => error.field(),
         }
     }
 }
 
 /// Stores a draft.
 #[instrument(name = "catalog.create_event", skip_all, fields(event.id = tracing::field::Empty))]
-pub async fn create_event(app: &App, actor: &str, new: NewEvent) -> Result<EventId, CreateEventError> {
+pub async fn create_event(app: &App, asked: &Asked, new: NewEvent) -> Result<Answer, CreateEventError> {
+    once(app, asked, create(app, asked, new)).await
+}
+
+async fn create(app: &App, asked: &Asked, new: NewEvent) -> Result<Answer, CreateEventError> {
     let details = new.details.checked()?;
     let venue_id = common::ids::VenueId::parse(&new.venue_id);
     let known = match venue_id {
@@ -97,8 +102,7 @@ pub async fn create_event(app: &App, actor: &str, new: NewEvent) -> Result<Event
     let id = EventId::new();
     tracing::Span::current().record("event.id", tracing::field::display(id));
 
-    app.store.add_event(Event::draft(id, details, prices, &outline), actor).await?;
-    Ok(id)
+    Ok(app.store.add_event(Event::draft(id, details, prices, &outline), asked).await?)
 }
 
 /// An unknown id as messages show it.

@@ -1,11 +1,11 @@
 //! An organiser adds a venue.
 
 use common::error::{ErrorKind, Refusal};
-use common::ids::VenueId;
 use tracing::instrument;
 
 use super::App;
-use super::ports::StoreError;
+use super::once::once;
+use super::ports::{Answer, Asked, Committed, StoreError};
 use crate::domain::fault::{Fault, quote};
 use crate::domain::venue::Venue;
 
@@ -38,17 +38,20 @@ impl Refusal for CreateVenueError {
     fn field(&self) -> Option<String> {
         match self {
             Self::Invalid(fault) => Some(fault.field.clone()),
-            Self::Store(_) => None,
+            Self::Store(error) => error.field(),
         }
     }
 }
 
 /// Stores a venue under a new name.
 #[instrument(name = "catalog.create_venue", skip_all, fields(venue.id = %venue.id))]
-pub async fn create_venue(app: &App, venue: Venue) -> Result<VenueId, CreateVenueError> {
-    let venue = venue.checked()?;
-    if !app.store.add_venue(&venue).await? {
-        return Err(Fault::new("name", format!("a venue named {} exists", quote(&venue.name))).into());
-    }
-    Ok(venue.id)
+pub async fn create_venue(app: &App, asked: &Asked, venue: Venue) -> Result<Answer, CreateVenueError> {
+    once(app, asked, async {
+        let venue = venue.checked()?;
+        match app.store.add_venue(&venue, asked).await? {
+            Committed::Done(answer) => Ok(answer),
+            Committed::Stale => Err(Fault::new("name", format!("a venue named {} exists", quote(&venue.name))).into()),
+        }
+    })
+    .await
 }

@@ -6,8 +6,8 @@ use tracing::instrument;
 
 use super::App;
 use super::create_event::NewEvent;
-use super::ports::{Import, StoreError, VenueChoice};
-use super::publish_event::{NotHeld, await_first_offer};
+use super::once::once;
+use super::ports::{Answer, Asked, Import, StoreError, VenueChoice};
 use crate::domain::event::{Decision, Event, Refused};
 use crate::domain::fault::{Fault, quote};
 use crate::domain::plan::{Additions, Outline, Plan};
@@ -28,16 +28,7 @@ pub struct NewImport {
     pub file: Vec<u8>,
 }
 
-/// What was stored.
-#[derive(Debug, Clone, Copy)]
-pub struct Imported {
-    /// The plan.
-    pub plan_id: SeatingPlanId,
-    /// The published event, when one was asked for.
-    pub event_id: Option<EventId>,
-}
-
-/// Why nothing was stored; or, alone for `NotHeld`, why the answer is late.
+/// Why nothing was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportPlanError {
     /// A field is at fault.
@@ -46,9 +37,6 @@ pub enum ImportPlanError {
     /// No such venue.
     #[error("venue {0} does not exist")]
     VenueNotFound(String),
-    /// Everything is stored, but booking does not hold the offer yet.
-    #[error(transparent)]
-    NotHeld(#[from] NotHeld),
     /// Infrastructure trouble.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,7 +47,6 @@ impl Refusal for ImportPlanError {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::VenueNotFound(_) => ErrorKind::NotFound,
-            Self::NotHeld(_) => ErrorKind::Unavailable,
             Self::Store(error) => error.kind(),
         }
     }
@@ -68,7 +55,6 @@ impl Refusal for ImportPlanError {
         match self {
             Self::Invalid(_) => "INVALID_INPUT",
             Self::VenueNotFound(_) => "NOT_FOUND",
-            Self::NotHeld(_) => "UNAVAILABLE",
             Self::Store(error) => error.reason(),
         }
     }
@@ -77,14 +63,18 @@ impl Refusal for ImportPlanError {
         match self {
             Self::Invalid(fault) => Some(fault.field.clone()),
             Self::VenueNotFound(_) => Some("venue_id".into()),
-            Self::NotHeld(_) | Self::Store(_) => None,
+            Self::Store(error) => error.field(),
         }
     }
 }
 
-/// Stores a plan and what comes with it; with an event, returns once that can be booked.
+/// Stores a plan and what comes with it.
 #[instrument(name = "catalog.import_plan", skip_all, fields(plan.id = tracing::field::Empty))]
-pub async fn import_plan(app: &App, actor: &str, new: NewImport) -> Result<Imported, ImportPlanError> {
+pub async fn import_plan(app: &App, asked: &Asked, new: NewImport) -> Result<Answer, ImportPlanError> {
+    once(app, asked, import(app, asked, new)).await
+}
+
+async fn import(app: &App, asked: &Asked, new: NewImport) -> Result<Answer, ImportPlanError> {
     let venue = venue_choice(app, &new.venue_id, new.venue).await?;
     let (plan, file) = read(new.file, new.additions).await?;
     let plan_id = SeatingPlanId::new();
@@ -96,13 +86,8 @@ pub async fn import_plan(app: &App, actor: &str, new: NewImport) -> Result<Impor
     let outline = plan.outline(plan_id, venue_id);
     let event = new.event.map(|event| on_sale(app, event, &outline).map_err(|fault| fault.inside("event")));
     let event = event.transpose()?;
-    let event_id = event.as_ref().map(|decision| decision.next.id);
 
-    app.store.import(Import { plan_id, venue, plan, file, event, actor: actor.to_owned() }).await?;
-    if let Some(event_id) = event_id {
-        await_first_offer(app, event_id).await?;
-    }
-    Ok(Imported { plan_id, event_id })
+    Ok(app.store.import(Import { plan_id, venue, plan, file, event }, asked).await?)
 }
 
 async fn venue_choice(app: &App, venue_id: &str, venue: Option<Venue>) -> Result<VenueChoice, ImportPlanError> {
@@ -120,7 +105,8 @@ async fn venue_choice(app: &App, venue_id: &str, venue: Option<Venue>) -> Result
 /// Reads the file on a thread of its own: a large one would hold up every other call.
 async fn read(file: Vec<u8>, additions: Additions) -> Result<(Plan, Vec<u8>), ImportPlanError> {
     let reading = tokio::task::spawn_blocking(move || Plan::read(&file, additions).map(|plan| (plan, file)));
-    let read = reading.await.map_err(|error| StoreError(anyhow::Error::new(error).context("reading a plan")))?;
+    let read =
+        reading.await.map_err(|error| StoreError::Failed(anyhow::Error::new(error).context("reading a plan")))?;
     Ok(read?)
 }
 

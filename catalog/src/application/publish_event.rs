@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::instrument;
 
 use super::App;
-use super::change_event::{ChangeEventError, change};
-use super::ports::OfferHolder;
+use super::change_event::{ChangeEventError, change, load};
+use super::once::once;
+use super::ports::{Answer, Asked, OfferHolder};
 
 /// How long publishing waits for booking to hold the offer.
 const WAIT: Duration = Duration::from_secs(5);
@@ -36,18 +37,28 @@ pub enum PublishEventError {
 )]
 pub struct NotHeld(pub EventId);
 
+impl Refusal for NotHeld {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
+
+    fn reason(&self) -> &'static str {
+        "UNAVAILABLE"
+    }
+}
+
 impl Refusal for PublishEventError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Change(error) => error.kind(),
-            Self::NotHeld(_) => ErrorKind::Unavailable,
+            Self::NotHeld(error) => error.kind(),
         }
     }
 
     fn reason(&self) -> &'static str {
         match self {
             Self::Change(error) => error.reason(),
-            Self::NotHeld(_) => "UNAVAILABLE",
+            Self::NotHeld(error) => error.reason(),
         }
     }
 
@@ -61,14 +72,19 @@ impl Refusal for PublishEventError {
 
 /// Publishes a draft and waits until booking holds its offer; of a published event it only waits.
 #[instrument(name = "catalog.publish_event", skip_all, fields(event.id = id))]
-pub async fn publish_event(app: &App, actor: &str, id: &str) -> Result<EventId, PublishEventError> {
-    let event = change(app, actor, id, |event, outline| Ok(event.publish(outline, app.clock.now())?)).await?;
+pub async fn publish_event(app: &App, asked: &Asked, id: &str) -> Result<Answer, PublishEventError> {
+    let published = once(app, asked, async {
+        let published = change(app, asked, id, |event, outline| Ok(event.publish(outline, app.clock.now())?));
+        Ok::<_, ChangeEventError>(published.await?.1)
+    });
+    let answer = published.await?;
+    let event = load(app, id).await?;
     await_holder(&*app.offers, event.id, event.offer_version(), WAIT).await?;
-    Ok(event.id)
+    Ok(answer)
 }
 
-/// Waits until booking holds the offer of an event published just now.
-pub(super) async fn await_first_offer(app: &App, event: EventId) -> Result<(), NotHeld> {
+/// Waits until booking holds the offer of an event that an import published.
+pub async fn await_first_offer(app: &App, event: EventId) -> Result<(), NotHeld> {
     await_holder(&*app.offers, event, 1, WAIT).await
 }
 

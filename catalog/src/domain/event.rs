@@ -255,7 +255,8 @@ impl Event {
         Ok(Offer {
             event_id: self.id,
             version: publication.offer_version,
-            sale_starts_at: self.details.sale_starts_at.unwrap_or(publication.at),
+            // What is published is on sale: that must not wait until two machines' clocks agree.
+            sale_starts_at: self.details.sale_starts_at.unwrap_or(DateTime::UNIX_EPOCH),
             details: self.details.clone(),
             areas: areas.collect(),
             prices: self.prices.clone(),

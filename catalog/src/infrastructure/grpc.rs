@@ -5,13 +5,14 @@ mod import;
 use std::sync::Arc;
 
 use common::auth::Role::{self, Admin, Customer, Service};
-use common::auth::Verifier;
+use common::auth::{Principal, Verifier};
 use common::db::Db;
 use common::error::{self, ErrorKind, Refusal};
 use common::fact_service::FactApi;
 use common::grpc::{AccessTable, MESSAGE_BYTES_MAX, Server, principal};
 use common::outbox::Outbox;
 use common::proto::catalog::v1 as proto;
+use common::requests::RequestKey;
 use proto::catalog_service_server::{CatalogService, CatalogServiceServer};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -22,8 +23,10 @@ use crate::application::App;
 use crate::application::change_event::{cancel_event, set_prices, update_event};
 use crate::application::create_event::create_event;
 use crate::application::create_venue::create_venue;
+use crate::application::ports::{Answer as Stored, Asked};
 use crate::application::publish_event::publish_event;
 use crate::domain::fault::Fault;
+use prost::Message;
 
 /// Full protobuf name of the service.
 pub const SERVICE: &str = "eventix.catalog.v1.CatalogService";
@@ -72,11 +75,23 @@ impl Api {
         let service = CatalogServiceServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Server::new("catalog", verifier, ACCESS).add(service).add(facts)
     }
+}
 
-    /// The event as its writer sees it after a change.
-    async fn written(&self, caller: &common::auth::Principal, id: impl ToString) -> Result<proto::Event, Status> {
-        events::get(&self.db, caller, &id.to_string(), self.app.clock.now()).await.map_err(|e| refuse(&e))
-    }
+/// Who asks, and under which request id; `request` must have its request id taken out.
+fn asked<M: Message>(caller: &Principal, operation: &str, request_id: &str, request: &M) -> Result<Asked, Status> {
+    let key = match request_id {
+        "" => None,
+        id => Some(RequestKey::new(&caller.subject, operation, id, &request.encode_to_vec()).map_err(refused)?),
+    };
+    Ok(Asked { actor: caller.subject.clone(), key })
+}
+
+/// Reads what the store answered, now or before.
+fn stored<M: Message + Default>(answer: &Stored) -> Result<M, Status> {
+    M::decode(answer.as_slice()).map_err(|error| {
+        tracing::error!(%error, "a remembered answer cannot be read");
+        error::status(ErrorKind::Internal, "INTERNAL", "internal error", None, Default::default())
+    })
 }
 
 /// A refusal on its way out. Our own UNAVAILABLE texts say what a person can do, so they are shown.
@@ -116,10 +131,12 @@ impl CatalogService for Api {
     type StreamOfferStream = Answers<proto::StreamOfferResponse>;
 
     async fn create_venue(&self, request: Request<proto::CreateVenueRequest>) -> Answer<proto::CreateVenueResponse> {
-        let venue = request.into_inner().venue.ok_or_else(|| invalid(Fault::new("venue", "is missing")))?;
-        let id = create_venue(&self.app, wire::new_venue(venue)).await.map_err(refused)?;
-        let venue = venues::get(&self.db, &id.to_string()).await.map_err(refused)?;
-        Ok(Response::new(proto::CreateVenueResponse { venue: Some(wire::venue(venue)) }))
+        let (caller, mut request) = (principal(&request)?, request.into_inner());
+        let id = std::mem::take(&mut request.request_id);
+        let asked = asked(&caller, "createVenue", &id, &request)?;
+        let venue = request.venue.ok_or_else(|| invalid(Fault::new("venue", "is missing")))?;
+        let answer = create_venue(&self.app, &asked, wire::new_venue(venue)).await.map_err(refused)?;
+        Ok(Response::new(stored(&answer)?))
     }
 
     async fn get_venue(&self, request: Request<proto::GetVenueRequest>) -> Answer<proto::GetVenueResponse> {
@@ -178,44 +195,53 @@ impl CatalogService for Api {
     }
 
     async fn create_event(&self, request: Request<proto::CreateEventRequest>) -> Answer<proto::CreateEventResponse> {
-        let caller = principal(&request)?;
-        let event = request.into_inner().event.ok_or_else(|| invalid(Fault::new("event", "is missing")))?;
+        let (caller, mut request) = (principal(&request)?, request.into_inner());
+        let id = std::mem::take(&mut request.request_id);
+        let asked = asked(&caller, "createEvent", &id, &request)?;
+        let event = request.event.ok_or_else(|| invalid(Fault::new("event", "is missing")))?;
         let new = wire::new_event(event).map_err(invalid)?;
-        let id = create_event(&self.app, &caller.subject, new).await.map_err(refused)?;
-        Ok(Response::new(proto::CreateEventResponse { event: Some(self.written(&caller, id).await?) }))
+        let answer = create_event(&self.app, &asked, new).await.map_err(refused)?;
+        Ok(Response::new(proto::CreateEventResponse { event: Some(stored(&answer)?) }))
     }
 
     async fn update_event(&self, request: Request<proto::UpdateEventRequest>) -> Answer<proto::UpdateEventResponse> {
-        let caller = principal(&request)?;
-        let request = request.into_inner();
-        let (id, expected_version) = (request.event_id.clone(), request.expected_version);
+        let (caller, mut request) = (principal(&request)?, request.into_inner());
+        let id = std::mem::take(&mut request.request_id);
+        let asked = asked(&caller, "updateEvent", &id, &request)?;
+        let (event, expected_version) = (request.event_id.clone(), request.expected_version);
         let edit = wire::edit(request).map_err(invalid)?;
-        let updated = update_event(&self.app, &caller.subject, &id, expected_version, edit).await.map_err(refused)?;
-        Ok(Response::new(proto::UpdateEventResponse { event: Some(self.written(&caller, updated).await?) }))
+        let answer = update_event(&self.app, &asked, &event, expected_version, edit).await.map_err(refused)?;
+        Ok(Response::new(proto::UpdateEventResponse { event: Some(stored(&answer)?) }))
     }
 
     async fn set_prices(&self, request: Request<proto::SetPricesRequest>) -> Answer<proto::SetPricesResponse> {
-        let caller = principal(&request)?;
-        let request = request.into_inner();
+        let (caller, mut request) = (principal(&request)?, request.into_inner());
+        let id = std::mem::take(&mut request.request_id);
+        let asked = asked(&caller, "setPrices", &id, &request)?;
         let prices = wire::prices_in(request.prices);
-        let id = set_prices(&self.app, &caller.subject, &request.event_id, &prices).await.map_err(refused)?;
-        Ok(Response::new(proto::SetPricesResponse { event: Some(self.written(&caller, id).await?) }))
+        let answer = set_prices(&self.app, &asked, &request.event_id, &prices).await.map_err(refused)?;
+        Ok(Response::new(proto::SetPricesResponse { event: Some(stored(&answer)?) }))
     }
 
     async fn publish_event(&self, request: Request<proto::PublishEventRequest>) -> Answer<proto::PublishEventResponse> {
-        let caller = principal(&request)?;
-        let id = publish_event(&self.app, &caller.subject, &request.get_ref().event_id).await.map_err(refused)?;
-        Ok(Response::new(proto::PublishEventResponse { event: Some(self.written(&caller, id).await?) }))
+        let (caller, mut request) = (principal(&request)?, request.into_inner());
+        let id = std::mem::take(&mut request.request_id);
+        let asked = asked(&caller, "publishEvent", &id, &request)?;
+        let answer = publish_event(&self.app, &asked, &request.event_id).await.map_err(refused)?;
+        Ok(Response::new(proto::PublishEventResponse { event: Some(stored(&answer)?) }))
     }
 
     async fn cancel_event(&self, request: Request<proto::CancelEventRequest>) -> Answer<proto::CancelEventResponse> {
-        let caller = principal(&request)?;
-        let id = cancel_event(&self.app, &caller.subject, &request.get_ref().event_id).await.map_err(refused)?;
-        Ok(Response::new(proto::CancelEventResponse { event: Some(self.written(&caller, id).await?) }))
+        let (caller, mut request) = (principal(&request)?, request.into_inner());
+        let id = std::mem::take(&mut request.request_id);
+        let asked = asked(&caller, "cancelEvent", &id, &request)?;
+        let answer = cancel_event(&self.app, &asked, &request.event_id).await.map_err(refused)?;
+        Ok(Response::new(proto::CancelEventResponse { event: Some(stored(&answer)?) }))
     }
 
     async fn get_event(&self, request: Request<proto::GetEventRequest>) -> Answer<proto::GetEventResponse> {
-        let event = self.written(&principal(&request)?, &request.get_ref().event_id).await?;
+        let (caller, now) = (principal(&request)?, self.app.clock.now());
+        let event = events::get(&self.db, &caller, &request.get_ref().event_id, now).await.map_err(refused)?;
         Ok(Response::new(proto::GetEventResponse { event: Some(event) }))
     }
 

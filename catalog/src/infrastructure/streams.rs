@@ -236,7 +236,7 @@ struct Seats {
 
 impl Seats {
     async fn new(db: Db, plan: SeatingPlanId) -> Result<Self, DbErr> {
-        let categories = plans::categories(&db, &[plan.into()]).await?.remove(&plan).unwrap_or_default();
+        let categories = plans::categories(&db, db.reader(), &[plan.into()]).await?.remove(&plan).unwrap_or_default();
         Ok(Self { db, plan, categories, next: 0 })
     }
 

@@ -30,11 +30,15 @@ async fn customers_read_and_never_write(world: World) {
         client().update_event(customer.request(proto::UpdateEventRequest::default())).await.map(drop),
         client().set_prices(customer.request(proto::SetPricesRequest::default())).await.map(drop),
         client()
-            .publish_event(customer.request(proto::PublishEventRequest { event_id: event_id.clone() }))
+            .publish_event(
+                customer.request(proto::PublishEventRequest { event_id: event_id.clone(), ..Default::default() }),
+            )
             .await
             .map(drop),
         client()
-            .cancel_event(customer.request(proto::CancelEventRequest { event_id: event_id.clone() }))
+            .cancel_event(
+                customer.request(proto::CancelEventRequest { event_id: event_id.clone(), ..Default::default() }),
+            )
             .await
             .map(drop),
         client().stream_offer(customer.request(proto::StreamOfferRequest { event_id, version: 1 })).await.map(drop),
@@ -43,7 +47,8 @@ async fn customers_read_and_never_write(world: World) {
     for refused in codes {
         assert_eq!(refusal(refused), (Code::PermissionDenied, "FORBIDDEN".into(), String::new()));
     }
-    let publish = world.service.request(proto::PublishEventRequest { event_id: event.id.clone() });
+    let publish =
+        world.service.request(proto::PublishEventRequest { event_id: event.id.clone(), ..Default::default() });
     assert_eq!(refusal(client().publish_event(publish).await).0, Code::PermissionDenied, "services do not publish");
 
     assert_eq!(world.get(customer, &event.id).await.unwrap(), event);

@@ -117,7 +117,7 @@ async fn publishing_while_booking_is_down_is_unavailable_and_can_be_repeated(wor
 
 async fn impossible_events_are_refused_with_the_field_at_fault(world: World) {
     let plan = world.theatre().await;
-    let elsewhere = proto::CreateVenueRequest { venue: Some(venue_named("Elsewhere")) };
+    let elsewhere = proto::CreateVenueRequest { venue: Some(venue_named("Elsewhere")), ..Default::default() };
     let elsewhere = world.catalog.clone().create_venue(world.admin.request(elsewhere)).await.unwrap();
     let elsewhere = elsewhere.into_inner().venue.unwrap().id;
     let good = || world.event_on(&plan, "Hamlet", 100);

@@ -5,6 +5,7 @@
 mod access;
 mod booking;
 mod events;
+mod keys;
 mod offers;
 mod plans;
 mod search;

@@ -196,7 +196,8 @@ async fn an_import_that_breaks_the_protocol_is_refused(world: World) {
 
 async fn venues_are_unique_by_name_and_listed_in_order(world: World) {
     let create = async |name: &str| {
-        let request = world.admin.request(proto::CreateVenueRequest { venue: Some(venue_named(name)) });
+        let request =
+            world.admin.request(proto::CreateVenueRequest { venue: Some(venue_named(name)), ..Default::default() });
         world.catalog.clone().create_venue(request).await.map(|response| response.into_inner().venue.unwrap())
     };
     for name in ["b", "Ärger", "a", "B", "c"] {

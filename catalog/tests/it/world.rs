@@ -42,6 +42,8 @@ pub struct World {
     pub facts: FactServiceClient<MeshChannel>,
     /// An organiser.
     pub admin: Caller,
+    /// Another one.
+    pub other_admin: Caller,
     /// Somebody who buys.
     pub customer: Caller,
     /// Another service.
@@ -111,6 +113,7 @@ impl World {
             catalog: CatalogServiceClient::new(channel.clone()),
             facts: FactServiceClient::new(channel),
             admin: caller("olga", Role::Admin),
+            other_admin: caller("otto", Role::Admin),
             customer: caller("carl", Role::Customer),
             service: caller("eventix-service", Role::Service),
             clock,
@@ -178,13 +181,13 @@ impl World {
 
     /// Stores a draft.
     pub async fn create(&self, event: proto::NewEvent) -> Result<proto::Event, Status> {
-        let request = self.admin.request(proto::CreateEventRequest { event: Some(event) });
+        let request = self.admin.request(proto::CreateEventRequest { event: Some(event), ..Default::default() });
         Ok(self.catalog.clone().create_event(request).await?.into_inner().event.unwrap())
     }
 
     /// Publishes an event.
     pub async fn publish(&self, id: &str) -> Result<proto::Event, Status> {
-        let request = self.admin.request(proto::PublishEventRequest { event_id: id.into() });
+        let request = self.admin.request(proto::PublishEventRequest { event_id: id.into(), ..Default::default() });
         Ok(self.catalog.clone().publish_event(request).await?.into_inner().event.unwrap())
     }
 
@@ -197,7 +200,7 @@ impl World {
 
     /// Cancels an event.
     pub async fn cancel(&self, id: &str) -> Result<proto::Event, Status> {
-        let request = self.admin.request(proto::CancelEventRequest { event_id: id.into() });
+        let request = self.admin.request(proto::CancelEventRequest { event_id: id.into(), ..Default::default() });
         Ok(self.catalog.clone().cancel_event(request).await?.into_inner().event.unwrap())
     }
 
@@ -208,7 +211,7 @@ impl World {
 
     /// Replaces a price list.
     pub async fn set_prices(&self, id: &str, prices: Vec<proto::Price>) -> Result<proto::Event, Status> {
-        let request = self.admin.request(proto::SetPricesRequest { event_id: id.into(), prices });
+        let request = self.admin.request(proto::SetPricesRequest { event_id: id.into(), prices, ..Default::default() });
         Ok(self.catalog.clone().set_prices(request).await?.into_inner().event.unwrap())
     }
 

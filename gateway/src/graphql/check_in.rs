@@ -5,7 +5,7 @@ use common::proto::booking::v1 as pb;
 
 use super::Api;
 use super::booking::Ticket;
-use super::payload::{answer, payload, present, request_id};
+use super::payload::{answer, optional_request_id, payload, present};
 use crate::clients::call_keyed;
 use crate::error::Failure;
 use crate::viewer::Viewer;
@@ -47,7 +47,7 @@ impl CheckInMutation {
 
 async fn check_in(ctx: &Context<'_>, input: CheckInInput) -> Result<Ticket, Failure> {
     let caller = Viewer::of(ctx).admin()?;
-    let request_id = input.idempotency_key.map(request_id).transpose()?.unwrap_or_default();
+    let request_id = optional_request_id(input.idempotency_key)?;
     let message = pb::CheckInRequest { token: input.token, gate: input.gate, request_id };
     let answer = call_keyed!(Api::of(ctx).clients.booking, check_in, caller, message)?;
     Ok(Ticket::new(&present(answer.ticket)?, answer.item.as_ref()))

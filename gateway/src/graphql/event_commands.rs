@@ -7,10 +7,10 @@ use common::proto::catalog::v1 as pb;
 
 use super::Api;
 use super::event::Event;
-use super::payload::{answer, payload, present, unsigned};
+use super::payload::{answer, optional_request_id, payload, present, unsigned};
 use super::price::{PriceInput, SeatPriceInput, own_list, price_list};
 use super::scalars::{BigInt, Timestamp};
-use crate::clients::call;
+use crate::clients::call_keyed;
 use crate::error::{Failure, UserError};
 use crate::viewer::Viewer;
 
@@ -71,6 +71,8 @@ pub struct CreateEventInput {
     cancellation_policy: Option<CancellationPolicyInput>,
     /// Whether `holdSeats` refuses picks that leave a single seat alone without need (ORPHAN_SEAT); false when absent.
     forbid_orphan_seats: Option<bool>,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 /// A change of an event; absent fields stay as they are.
@@ -104,6 +106,8 @@ pub struct UpdateEventInput {
     cancellation_policy: Option<CancellationPolicyInput>,
     /// Whether `holdSeats` refuses picks that leave a single seat alone without need.
     forbid_orphan_seats: Option<bool>,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 /// A new price list, in place of the old one.
@@ -115,6 +119,8 @@ pub struct SetPricesInput {
     prices: Vec<PriceInput>,
     /// Prices of single seats, over those of their categories.
     seat_prices: Option<Vec<SeatPriceInput>>,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 /// Which event to publish.
@@ -122,6 +128,8 @@ pub struct SetPricesInput {
 pub struct PublishEventInput {
     /// The event.
     event_id: ID,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 /// Which event to cancel.
@@ -129,6 +137,8 @@ pub struct PublishEventInput {
 pub struct CancelEventInput {
     /// The event.
     event_id: ID,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 payload! {
@@ -225,6 +235,7 @@ impl EventMutation {
 
 async fn create(ctx: &Context<'_>, input: CreateEventInput) -> Result<Event, Failure> {
     let caller = Viewer::of(ctx).admin()?;
+    let request_id = optional_request_id(input.idempotency_key)?;
     let prices = input.prices.len();
     let event = pb::NewEvent {
         venue_id: input.venue_id.0,
@@ -245,8 +256,8 @@ async fn create(ctx: &Context<'_>, input: CreateEventInput) -> Result<Event, Fai
         cancellation_policy: input.cancellation_policy.map(policy).transpose()?,
         forbid_orphan_seats: input.forbid_orphan_seats.unwrap_or_default(),
     };
-    let message = pb::CreateEventRequest { event: Some(event) };
-    let answer = call!(Api::of(ctx).clients.catalog, create_event, caller, message);
+    let message = pb::CreateEventRequest { event: Some(event), request_id };
+    let answer = call_keyed!(Api::of(ctx).clients.catalog, create_event, caller, message);
     let answer = answer.map_err(|status| in_price_lists(status.into(), prices))?;
     shown(answer.event)
 }
@@ -268,9 +279,10 @@ async fn update(ctx: &Context<'_>, input: UpdateEventInput) -> Result<Event, Fai
         per_customer_limit: limit(input.per_customer_limit)?,
         cancellation_policy: input.cancellation_policy.map(policy).transpose()?,
         forbid_orphan_seats: input.forbid_orphan_seats,
+        request_id: optional_request_id(input.idempotency_key)?,
     };
     let event_id = message.event_id.clone();
-    let answer = call!(Api::of(ctx).clients.catalog, update_event, caller, message);
+    let answer = call_keyed!(Api::of(ctx).clients.catalog, update_event, caller, message);
     refresh(ctx, &event_id).await;
     shown(answer?.event)
 }
@@ -278,10 +290,13 @@ async fn update(ctx: &Context<'_>, input: UpdateEventInput) -> Result<Event, Fai
 async fn set_prices(ctx: &Context<'_>, input: SetPricesInput) -> Result<Event, Failure> {
     let caller = Viewer::of(ctx).admin()?;
     let prices = input.prices.len();
-    let message =
-        pb::SetPricesRequest { event_id: input.event_id.0, prices: price_list(input.prices, input.seat_prices)? };
+    let message = pb::SetPricesRequest {
+        event_id: input.event_id.0,
+        prices: price_list(input.prices, input.seat_prices)?,
+        request_id: optional_request_id(input.idempotency_key)?,
+    };
     let event_id = message.event_id.clone();
-    let answer = call!(Api::of(ctx).clients.catalog, set_prices, caller, message);
+    let answer = call_keyed!(Api::of(ctx).clients.catalog, set_prices, caller, message);
     refresh(ctx, &event_id).await;
     let answer = answer.map_err(|status| in_price_lists(status.into(), prices))?;
     shown(answer.event)
@@ -289,16 +304,18 @@ async fn set_prices(ctx: &Context<'_>, input: SetPricesInput) -> Result<Event, F
 
 async fn publish(ctx: &Context<'_>, input: PublishEventInput) -> Result<Event, Failure> {
     let caller = Viewer::of(ctx).admin()?;
-    let message = pb::PublishEventRequest { event_id: input.event_id.0.clone() };
-    let answer = call!(Api::of(ctx).clients.catalog, publish_event, caller, message);
+    let request_id = optional_request_id(input.idempotency_key)?;
+    let message = pb::PublishEventRequest { event_id: input.event_id.0.clone(), request_id };
+    let answer = call_keyed!(Api::of(ctx).clients.catalog, publish_event, caller, message);
     refresh(ctx, &input.event_id).await;
     shown(answer?.event)
 }
 
 async fn cancel(ctx: &Context<'_>, input: CancelEventInput) -> Result<Event, Failure> {
     let caller = Viewer::of(ctx).admin()?;
-    let message = pb::CancelEventRequest { event_id: input.event_id.0.clone() };
-    let answer = call!(Api::of(ctx).clients.catalog, cancel_event, caller, message);
+    let request_id = optional_request_id(input.idempotency_key)?;
+    let message = pb::CancelEventRequest { event_id: input.event_id.0.clone(), request_id };
+    let answer = call_keyed!(Api::of(ctx).clients.catalog, cancel_event, caller, message);
     refresh(ctx, &input.event_id).await;
     shown(answer?.event)
 }

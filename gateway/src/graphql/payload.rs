@@ -42,6 +42,14 @@ pub fn request_id(key: String) -> Result<String, UserError> {
     Err(UserError::invalid(&["idempotencyKey"], "an idempotency key has 1 to 255 printable characters"))
 }
 
+/// The same where the key may be absent: empty then.
+///
+/// # Errors
+/// As [`request_id`].
+pub fn optional_request_id(key: Option<String>) -> Result<String, UserError> {
+    Ok(key.map(request_id).transpose()?.unwrap_or_default())
+}
+
 /// Reads a count that GraphQL can only call `Int`.
 ///
 /// # Errors

@@ -8,9 +8,9 @@ use pb::import_seating_plan_request::Part;
 use super::Api;
 use super::loaders::Loaders;
 use super::page::{Connection, PageRequest};
-use super::payload::{answer, payload, present, unsigned};
+use super::payload::{answer, optional_request_id, payload, present, unsigned};
 use super::scalars::Json;
-use crate::clients::{call, call_retried};
+use crate::clients::{call, call_keyed, call_retried};
 use crate::error::{Failure, Fault, nullable, optional};
 use crate::viewer::Viewer;
 
@@ -198,6 +198,8 @@ pub struct CreateVenueInput {
     lat: Option<f64>,
     /// Degrees east, -180 to 180.
     lon: Option<f64>,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 /// A seating plan to import, all or nothing.
@@ -213,6 +215,8 @@ pub struct ImportSeatingPlanInput {
     accessible_categories: Option<Vec<String>>,
     /// General-admission areas to add.
     areas: Option<Vec<NewAreaInput>>,
+    /// As in `HoldSeatsInput`: a call whose answer was lost gets it again. Absent: every call is one of its own.
+    idempotency_key: Option<String>,
 }
 
 /// A general-admission area to add.
@@ -277,8 +281,9 @@ async fn create(ctx: &Context<'_>, input: CreateVenueInput) -> Result<Venue, Fai
         latitude: input.lat,
         longitude: input.lon,
     };
-    let message = pb::CreateVenueRequest { venue: Some(venue) };
-    let answer = call!(Api::of(ctx).clients.catalog, create_venue, caller, message)?;
+    let request_id = optional_request_id(input.idempotency_key)?;
+    let message = pb::CreateVenueRequest { venue: Some(venue), request_id };
+    let answer = call_keyed!(Api::of(ctx).clients.catalog, create_venue, caller, message)?;
     Ok(Venue(present(answer.venue)?))
 }
 
@@ -296,10 +301,16 @@ async fn import(ctx: &Context<'_>, input: ImportSeatingPlanInput) -> Result<Seat
         accessible_categories: input.accessible_categories.unwrap_or_default(),
         areas,
         event: None,
+        request_id: optional_request_id(input.idempotency_key)?,
     };
     let file = serde_json::to_vec(&input.plan.0).map_err(Fault::internal)?;
+    let keyed = !header.request_id.is_empty();
     let messages = futures_util::stream::iter(messages(header, file.into()));
-    let answer = call!(Api::of(ctx).clients.catalog, import_seating_plan, caller, messages)?;
+    let answer = if keyed {
+        call_retried!(Api::of(ctx).clients.catalog, import_seating_plan, caller, messages)?
+    } else {
+        call!(Api::of(ctx).clients.catalog, import_seating_plan, caller, messages)?
+    };
     Ok(present(answer.plan)?.into())
 }
 

@@ -1,21 +1,25 @@
 //! Receives a streamed import: one header, then the file in pieces.
 
+use common::auth::Principal;
 use common::grpc::principal;
+use common::ids::EventId;
 use common::proto::catalog::v1 as proto;
+use prost::Message;
 use proto::import_seating_plan_request::Part;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::queries::{plans, venues};
 use super::super::wire;
-use super::{Answer, Api, invalid, refused};
+use super::{Answer, Api, asked, invalid, refused, stored};
 use crate::application::import_plan::{NewImport, import_plan};
+use crate::application::ports::Asked;
+use crate::application::publish_event::await_first_offer;
 use crate::domain::fault::Fault;
 use crate::domain::plan_file::FILE_BYTES_MAX;
 
 /// Bytes of one piece.
 const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
-/// Imports a plan and what comes with it.
+/// Imports a plan and what comes with it; with an event, answers once that can be booked.
 pub async fn import(
     api: &Api,
     request: Request<Streaming<proto::ImportSeatingPlanRequest>>,
@@ -23,22 +27,22 @@ pub async fn import(
     let caller = principal(&request)?;
     // Waited for before the file is received: what waits keeps nothing in memory.
     let _turn = api.app.imports.acquire().await.map_err(|_| Status::unavailable("shutting down"))?;
-    let new = receive(request.into_inner()).await?;
-    let imported = import_plan(&api.app, &caller.subject, new).await.map_err(refused)?;
+    let (asked, new) = receive(&caller, request.into_inner()).await?;
+    let answer = import_plan(&api.app, &asked, new).await.map_err(refused)?;
 
-    let (_, plan) = plans::get(&api.db, &imported.plan_id.to_string()).await.map_err(refused)?;
-    let venue = venues::get(&api.db, &plan.venue_id).await.map_err(refused)?;
-    let event = match imported.event_id {
-        Some(id) => Some(api.written(&caller, id).await?),
-        None => None,
-    };
-    let (plan, venue) = (Some(plan), Some(wire::venue(venue)));
-    Ok(Response::new(proto::ImportSeatingPlanResponse { plan, venue, event }))
+    let imported: proto::ImportSeatingPlanResponse = stored(&answer)?;
+    if let Some(event) = imported.event.as_ref().and_then(|event| EventId::parse(&event.id)) {
+        await_first_offer(&api.app, event).await.map_err(refused)?;
+    }
+    Ok(Response::new(imported))
 }
 
-async fn receive(mut messages: Streaming<proto::ImportSeatingPlanRequest>) -> Result<NewImport, Status> {
+async fn receive(
+    caller: &Principal,
+    mut messages: Streaming<proto::ImportSeatingPlanRequest>,
+) -> Result<(Asked, NewImport), Status> {
     let first = messages.message().await?.and_then(|message| message.part);
-    let Some(Part::Header(header)) = first else {
+    let Some(Part::Header(mut header)) = first else {
         return Err(invalid(Fault::new("header", "must come first")));
     };
     let mut file = Vec::new();
@@ -54,12 +58,23 @@ async fn receive(mut messages: Streaming<proto::ImportSeatingPlanRequest>) -> Re
         }
         file.extend_from_slice(&chunk);
     }
+    let id = std::mem::take(&mut header.request_id);
+    let request = if id.is_empty() { Vec::new() } else { whole(&header, &file) };
+    let asked = asked(caller, "importSeatingPlan", &id, &request)?;
     let event = header.event.map(wire::new_event).transpose().map_err(|fault| invalid(fault.inside("event")))?;
-    Ok(NewImport {
+    let new = NewImport {
         venue_id: header.venue_id,
         venue: header.venue.map(wire::new_venue),
         additions: wire::additions(header.name, header.accessible_categories, header.areas),
         event,
         file,
-    })
+    };
+    Ok((asked, new))
+}
+
+/// Stands for header and file where requests are compared: the file by its SHA-256, since it may be large.
+fn whole(header: &proto::ImportSeatingPlanHeader, file: &[u8]) -> Vec<u8> {
+    let mut whole = header.encode_to_vec();
+    whole.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, file).as_ref());
+    whole
 }

@@ -7,7 +7,7 @@ use common::ids::EventId;
 use common::page;
 use common::proto::catalog::v1 as proto;
 use prost::Message;
-use sea_orm::Value;
+use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::super::rows::{self, EVENT, EVENT_TABLES, EventRow, VENUE};
 use super::super::{text_search, wire};
@@ -27,11 +27,16 @@ type Key = (i64, EventId);
 /// One event that `caller` may see.
 pub async fn get(db: &Db, caller: &Principal, id: &str, now: DateTime<Utc>) -> Result<proto::Event, ReadError> {
     let found = match EventId::parse(id) {
-        Some(id) => select(db, "e.id = $1", vec![id.into()]).await?.pop(),
+        Some(id) => find(db, db.reader(), id).await?,
         None => None,
     };
     let visible = found.filter(|row| may_see(caller, row));
     Ok(wire::event(visible.ok_or_else(|| ReadError::not_found("event", id))?, now))
+}
+
+/// One event, whoever asks, as a connection sees it.
+pub async fn find(db: &Db, connection: &impl ConnectionTrait, id: EventId) -> Result<Option<EventRow>, DbErr> {
+    Ok(select(db, connection, "e.id = $1", vec![id.into()]).await?.pop())
 }
 
 /// Those of some events that exist and `caller` may see.
@@ -42,7 +47,7 @@ pub async fn get_batch(
     now: DateTime<Utc>,
 ) -> Result<Vec<proto::Event>, ReadError> {
     let ids = batch("event_ids", ids, EventId::parse)?;
-    let mut found = select(db, &any_of("e.id", ids.len(), 1), ids).await?;
+    let mut found = select(db, db.reader(), &any_of("e.id", ids.len(), 1), ids).await?;
     found.retain(|row| may_see(caller, row));
     let events: Vec<_> = found.into_iter().map(|row| wire::event(row, now)).collect();
     if events.iter().map(Message::encoded_len).sum::<usize>() > BATCH_BYTES_MAX {
@@ -76,7 +81,7 @@ pub async fn search(
     }
     let limit = asked.size + 1;
     let which = format!("{} ORDER BY e.starts_at, e.id LIMIT {limit}", filter.clauses.join(" AND "));
-    let mut found = select(db, &which, filter.values).await?;
+    let mut found = select(db, db.reader(), &which, filter.values).await?;
     let has_more = page::cut(&mut found, asked.size);
     Ok(short_page(found, has_more, now))
 }
@@ -99,10 +104,15 @@ fn short_page(found: Vec<EventRow>, has_more: bool, now: DateTime<Utc>) -> Page<
     page
 }
 
-async fn select(db: &Db, which: &str, values: Vec<Value>) -> Result<Vec<EventRow>, ReadError> {
+async fn select(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    which: &str,
+    values: Vec<Value>,
+) -> Result<Vec<EventRow>, DbErr> {
     let sql = format!("SELECT {EVENT}, {VENUE} FROM {EVENT_TABLES} WHERE {which}");
-    let found = db.query(db.reader(), sql, values).await?;
-    Ok(found.iter().map(rows::event).collect::<Result<_, _>>()?)
+    let found = db.query(connection, sql, values).await?;
+    found.iter().map(rows::event).collect()
 }
 
 /// Clauses of a search, and the values they bind.

@@ -6,7 +6,7 @@ use common::db::{Db, placeholders};
 use common::ids::{SeatId, SeatingPlanId, VenueId};
 use common::page;
 use common::proto::catalog::v1 as proto;
-use sea_orm::{DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::{Page, PageAsked, ReadError, any_of};
 use crate::domain::plan::{Area, Category, Outline};
@@ -21,8 +21,8 @@ pub async fn outline(db: &Db, plan: SeatingPlanId, seats: &[SeatId]) -> Result<O
     let Some(row) = found.first() else { return Ok(None) };
     let venue_id = row.try_get("", "venue_id")?;
     let ids = [plan.into()];
-    let categories = categories(db, &ids).await?.remove(&plan).unwrap_or_default();
-    let areas = areas(db, &ids).await?.remove(&plan).unwrap_or_default();
+    let categories = categories(db, db.reader(), &ids).await?.remove(&plan).unwrap_or_default();
+    let areas = areas(db, db.reader(), &ids).await?.remove(&plan).unwrap_or_default();
 
     let mut known = BTreeMap::new();
     for some in seats.chunks(IN_MAX) {
@@ -46,8 +46,17 @@ pub fn category_name(categories: &[Category], number: i32) -> Result<String, DbE
 /// One plan, without its seats.
 pub async fn get(db: &Db, id: &str) -> Result<(SeatingPlanId, proto::SeatingPlanSummary), ReadError> {
     let Some(plan) = SeatingPlanId::parse(id) else { return Err(ReadError::not_found("seating plan", id)) };
-    let found = select(db, "id = $1", vec![plan.into()]).await?.pop();
-    Ok((plan, found.ok_or_else(|| ReadError::not_found("seating plan", id))?.1))
+    let found = find(db, db.reader(), plan).await?;
+    Ok((plan, found.ok_or_else(|| ReadError::not_found("seating plan", id))?))
+}
+
+/// One plan, without its seats, as a connection sees it.
+pub async fn find(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    id: SeatingPlanId,
+) -> Result<Option<proto::SeatingPlanSummary>, DbErr> {
+    Ok(select(db, connection, "id = $1", vec![id.into()]).await?.pop().map(|(_, plan)| plan))
 }
 
 /// The plans of a venue, newest first.
@@ -62,9 +71,12 @@ pub async fn list(
     let mut rows = match asked.after {
         Some(after) => {
             let which = format!("venue_id = $1 AND id < $2 ORDER BY id DESC LIMIT {limit}");
-            select(db, &which, vec![venue.into(), after.into()]).await?
+            select(db, db.reader(), &which, vec![venue.into(), after.into()]).await?
         }
-        None => select(db, &format!("venue_id = $1 ORDER BY id DESC LIMIT {limit}"), vec![venue.into()]).await?,
+        None => {
+            let which = format!("venue_id = $1 ORDER BY id DESC LIMIT {limit}");
+            select(db, db.reader(), &which, vec![venue.into()]).await?
+        }
     };
     let has_more = page::cut(&mut rows, asked.size);
     let tokens = rows.iter().map(|(id, _)| page::token(id)).collect();
@@ -73,14 +85,16 @@ pub async fn list(
 
 async fn select(
     db: &Db,
+    connection: &impl ConnectionTrait,
     which: &str,
     values: Vec<Value>,
 ) -> Result<Vec<(SeatingPlanId, proto::SeatingPlanSummary)>, DbErr> {
     let sql = format!("SELECT id, venue_id, name, version, seat_count FROM seating_plans WHERE {which}");
-    let found = db.query(db.reader(), sql, values).await?;
+    let found = db.query(connection, sql, values).await?;
     let ids: Vec<SeatingPlanId> = found.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
     let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
-    let (mut categories, mut areas) = (categories(db, &values).await?, areas(db, &values).await?);
+    let mut categories = categories(db, connection, &values).await?;
+    let mut areas = areas(db, connection, &values).await?;
     found
         .iter()
         .zip(ids)
@@ -112,11 +126,15 @@ fn summary(
 }
 
 /// The categories of some plans, in file order.
-pub async fn categories(db: &Db, plans: &[Value]) -> Result<HashMap<SeatingPlanId, Vec<Category>>, DbErr> {
+pub async fn categories(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    plans: &[Value],
+) -> Result<HashMap<SeatingPlanId, Vec<Category>>, DbErr> {
     let which = any_of("plan_id", plans.len(), 1);
     let sql = format!("SELECT plan_id, name, seat_count FROM plan_categories WHERE {which} ORDER BY plan_id, ordinal");
     let mut categories: HashMap<SeatingPlanId, Vec<Category>> = HashMap::new();
-    for row in db.query(db.reader(), sql, plans.to_vec()).await? {
+    for row in db.query(connection, sql, plans.to_vec()).await? {
         let seat_count = row.try_get::<i32>("", "seat_count")?.cast_unsigned();
         let category = Category { name: row.try_get("", "name")?, seat_count };
         categories.entry(row.try_get("", "plan_id")?).or_default().push(category);
@@ -124,11 +142,15 @@ pub async fn categories(db: &Db, plans: &[Value]) -> Result<HashMap<SeatingPlanI
     Ok(categories)
 }
 
-async fn areas(db: &Db, plans: &[Value]) -> Result<HashMap<SeatingPlanId, Vec<Area>>, DbErr> {
+async fn areas(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    plans: &[Value],
+) -> Result<HashMap<SeatingPlanId, Vec<Area>>, DbErr> {
     let which = any_of("plan_id", plans.len(), 1);
     let sql = format!("SELECT plan_id, id, name, capacity FROM areas WHERE {which} ORDER BY plan_id, ordinal");
     let mut areas: HashMap<SeatingPlanId, Vec<Area>> = HashMap::new();
-    for row in db.query(db.reader(), sql, plans.to_vec()).await? {
+    for row in db.query(connection, sql, plans.to_vec()).await? {
         let capacity = row.try_get::<i32>("", "capacity")?.cast_unsigned();
         let area = Area { id: row.try_get("", "id")?, name: row.try_get("", "name")?, capacity };
         areas.entry(row.try_get("", "plan_id")?).or_default().push(area);
