@@ -6,6 +6,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 mod m20261123_120000_create_booking;
 mod m20261123_140000_add_check_in;
 mod m20261125_100000_add_refunds;
+mod m20261126_100000_add_event_list;
 
 /// Runs the migrations in order.
 pub struct Migrator;
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_140000_add_check_in::Migration),
             Box::new(m20261125_100000_add_refunds::Migration),
             Box::new(AddLeaseOwners),
+            Box::new(m20261126_100000_add_event_list::Migration),
         ]
     }
 }

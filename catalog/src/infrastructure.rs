@@ -2,7 +2,7 @@
 
 pub mod booking_client;
 pub mod grpc;
-mod queries;
+pub mod queries;
 mod rows;
 pub mod store;
 mod streams;

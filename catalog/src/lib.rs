@@ -2,7 +2,7 @@
 //!
 //! - [`domain`]: what can be sold and on which terms; pure
 //! - [`application`]: the stories of its writers, and the ports they need
-//! - `infrastructure`: gRPC, SQL and the client of booking; reads go straight from here to the tables
+//! - [`infrastructure`]: gRPC, SQL and the client of booking; reads go straight from here to the tables
 //! - [`config`]: settings; `migrations`: the schema
 //!
 //! Catalog tells facts on `eventix.catalog.v1` and consumes none. Once booking holds an offer, no sale needs catalog.
@@ -10,7 +10,7 @@
 pub mod application;
 pub mod config;
 pub mod domain;
-mod infrastructure;
+pub mod infrastructure;
 mod migrations;
 
 use std::sync::Arc;

@@ -77,6 +77,14 @@ impl Db {
         &self.read
     }
 
+    /// Hands every statement to a test that wants to see what is asked; later clones do so too.
+    #[cfg(feature = "testing")]
+    pub fn on_statement(&mut self, seen: impl Fn(&Statement) + Clone + Send + Sync + 'static) {
+        let also_seen = seen.clone();
+        self.write.set_metric_callback(move |info| seen(info.statement));
+        self.read.set_metric_callback(move |info| also_seen(info.statement));
+    }
+
     /// Which database this is.
     pub fn backend(&self) -> DbBackend {
         self.write.get_database_backend()

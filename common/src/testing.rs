@@ -6,11 +6,13 @@ use std::ops::Deref;
 use sea_orm::{ConnectionTrait, Database};
 use tempfile::TempDir;
 
+use self::statements::Statements;
 use crate::db::Db;
 use crate::ids::FactId;
 
 pub mod authority;
 pub mod issuer;
+pub mod statements;
 
 /// Names the PostgreSQL server whose databases tests make and drop: `postgres://user:password@host:port/database`.
 const POSTGRES: &str = "EVENTIX_TEST_POSTGRES";
@@ -85,6 +87,11 @@ impl TestDb {
         let url = with_database(server, &database);
         let db = Db::connect(&url, CONNECTIONS).await.expect("a new PostgreSQL database opens");
         Self { db, url, home: Home::Server { url: server.to_owned(), database } }
+    }
+
+    /// Notes every statement that this database is asked from now on, also through later clones of its [`Db`].
+    pub fn statements(&mut self) -> Statements {
+        Statements::of(&mut self.db)
     }
 
     /// Connects once more, as another process would: with a pool and a time of its own.

@@ -191,7 +191,11 @@ fn offer(message: catalog::StreamOfferResponse) -> Result<Offer, OfferError> {
         event_id: EventId::parse(&wire.event_id).ok_or(OfferError::Field("event_id"))?,
         version: i64::try_from(wire.version).ok().filter(|v| *v > 0).ok_or(OfferError::Field("version"))?,
         starts_at: instant(&wire.starts_at, "starts_at")?,
-        sale_starts_at: instant(&wire.sale_starts_at, "sale_starts_at")?,
+        // No two machines' clocks need to agree before what was published sells.
+        sale_starts_at: match wire.on_sale_when_published {
+            true => DateTime::UNIX_EPOCH,
+            false => instant(&wire.sale_starts_at, "sale_starts_at")?,
+        },
         sale_ends_at: instant(&wire.sale_ends_at, "sale_ends_at")?,
         per_customer_limit: fits(wire.per_customer_limit, "per_customer_limit")?,
         currency: Currency::parse(&wire.currency).map_err(|_| OfferError::Field("currency"))?,

@@ -14,6 +14,7 @@ mod fences;
 mod grpc;
 mod history;
 mod holds;
+mod indexes;
 mod late;
 mod lives;
 mod migrations;

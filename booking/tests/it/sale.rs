@@ -115,6 +115,7 @@ impl Sale {
                 areas: self.areas.iter().map(area).collect(),
                 seating_plan_id: self.plan.to_string(),
                 cancelled: self.cancelled,
+                on_sale_when_published: false,
                 forbid_orphan_seats: self.forbid_orphan_seats,
             }),
             seats: self

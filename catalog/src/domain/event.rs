@@ -255,8 +255,7 @@ impl Event {
         Ok(Offer {
             event_id: self.id,
             version: publication.offer_version,
-            // What is published is on sale: that must not wait until two machines' clocks agree.
-            sale_starts_at: self.details.sale_starts_at.unwrap_or(DateTime::UNIX_EPOCH),
+            sale_starts_at: self.details.sale_starts_at.unwrap_or(publication.at),
             details: self.details.clone(),
             areas: areas.collect(),
             prices: self.prices.clone(),

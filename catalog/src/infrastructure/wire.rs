@@ -215,5 +215,6 @@ pub fn terms(offer: &Offer) -> proto::OfferTerms {
         seating_plan_id: offer.plan_id.to_string(),
         cancelled: false,
         forbid_orphan_seats: details.forbid_orphan_seats,
+        on_sale_when_published: details.sale_starts_at.is_none(),
     }
 }

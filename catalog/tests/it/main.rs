@@ -5,6 +5,7 @@
 mod access;
 mod booking;
 mod events;
+mod indexes;
 mod keys;
 mod offers;
 mod plans;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration};
+use chrono::Duration;
 use common::ids::AreaId;
 use common::money::Currency;
 
@@ -71,7 +71,7 @@ fn publishing_freezes_the_first_offer_and_tells_it() {
     let decision = draft(&outline).publish(&outline, at(NOW)).unwrap().unwrap();
 
     let offer = decision.offer.unwrap();
-    assert_eq!((offer.version, offer.sale_starts_at, offer.areas[0].1), (1, DateTime::UNIX_EPOCH, 900));
+    assert_eq!((offer.version, offer.sale_starts_at, offer.areas[0].1), (1, at(NOW), 900));
     assert_eq!(decision.fact, Some(Told::Published));
     assert_eq!(decision.next.state, State::Published(Publication { at: at(NOW), offer_version: 1, facts: 1 }));
     assert_eq!(decision.next.version, 2);
@@ -103,7 +103,7 @@ fn a_change_of_a_published_event_makes_the_next_offer() {
     assert_eq!((decision.next.offer_version(), decision.next.version), (2, 3));
     assert_eq!(decision.fact, Some(Told::Changed));
     let offer = decision.offer.unwrap();
-    assert_eq!((offer.version, offer.prices, offer.sale_starts_at), (2, dearer, DateTime::UNIX_EPOCH));
+    assert_eq!((offer.version, offer.prices, offer.sale_starts_at), (2, dearer, at(NOW)));
 }
 
 #[test]

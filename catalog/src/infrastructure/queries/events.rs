@@ -21,6 +21,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024 - 16 * 1024;
 /// Longest text to search for, characters.
 const TEXT_MAX: usize = 200;
 
+/// Most events that a search names one by one.
+const FEW_MAX: usize = 500;
+
 /// Keyset of a search: start in microseconds, and id.
 type Key = (i64, EventId);
 
@@ -72,7 +75,7 @@ pub async fn search(
     let mut filter = Filter::default();
     filter.status(caller, request.status, now)?;
     filter.fields(request)?;
-    if !request.text.trim().is_empty() && !filter.text(db, &request.text)? {
+    if !request.text.trim().is_empty() && !filter.text(db, &request.text).await? {
         return Ok(Page { rows: vec![], tokens: vec![], has_more: false });
     }
     if let Some((starts_at, id)) = asked.after {
@@ -172,14 +175,25 @@ impl Filter {
         Ok(())
     }
 
-    /// `false` when the text has no word to search for: then nothing can match.
-    fn text(&mut self, db: &Db, text: &str) -> Result<bool, Fault> {
+    /// `false` when nothing can match. Rare words name their events, which the text index finds; of common ones the next page
+    /// is soon met in the list's own order, and asking for all of them would cost more.
+    async fn text(&mut self, db: &Db, text: &str) -> Result<bool, ReadError> {
         if text.chars().count() > TEXT_MAX {
-            return Err(Fault::new("text", format!("must be at most {TEXT_MAX} characters long")));
+            return Err(Fault::new("text", format!("must be at most {TEXT_MAX} characters long")).into());
         }
         let Some(search) = text_search::search(db, text) else { return Ok(false) };
-        let search = self.bind(search);
-        self.clauses.push(format!("e.number IN ({})", text_search::matching_numbers(db, &search)));
-        Ok(true)
+        let few = format!("{} LIMIT {}", text_search::matching_numbers(db, "$1"), FEW_MAX + 1);
+        let found = db.query(db.reader(), few, [search.clone().into()]).await?;
+        if found.len() > FEW_MAX {
+            let search = self.bind(search);
+            self.clauses.push(format!("e.number IN ({})", text_search::matching_numbers(db, &search)));
+            return Ok(true);
+        }
+        let first = self.values.len() + 1;
+        for row in &found {
+            self.values.push(row.try_get::<i64>("", "rowid")?.into());
+        }
+        self.clauses.push(any_of("e.number", found.len(), first));
+        Ok(!found.is_empty())
     }
 }
