@@ -5,6 +5,7 @@
 mod api;
 mod callbacks;
 mod contract;
+mod indexes;
 mod lies;
 mod scripted;
 mod service;

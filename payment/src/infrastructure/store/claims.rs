@@ -77,8 +77,9 @@ impl SqlStore {
         let before = format!("{} - $1", self.db.now_sql());
         let sql = format!(
             "SELECT p.id AS id, (p.state = 'authorised' AND NOT {unfinished}) AS waits_for_booking FROM payments p
-             WHERE (p.state IN ('authorising', 'authorised')
-                OR p.id IN (SELECT payment_id FROM provider_steps WHERE state IN ('pending', 'unknown')))
+             WHERE p.id IN (
+                SELECT id FROM payments WHERE state IN ('authorising', 'authorised') AND updated_at < {before}
+                UNION SELECT payment_id FROM provider_steps WHERE state IN ('pending', 'unknown'))
              AND p.updated_at < {before} AND p.nudged_at < {before}
              ORDER BY p.id LIMIT {OVERDUE_MAX}"
         );
