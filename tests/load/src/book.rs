@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use common::auth::Role;
 use serde_json::json;
 
@@ -15,6 +16,9 @@ const LIST: &str = "{ events(first: 20) { edges { node { id title startsAt venue
 const DETAIL: &str = "query($id: ID!) { event(id: $id) { id title description startsAt timeZone venue { name address city } \
                       priceRange { min { amountMinor currency } max { amountMinor } } availability { free held sold total } } }";
 const STATE: &str = "query($id: ID!) { booking(id: $id) { state } }";
+
+/// How often a booking is looked at by who waits for it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A hold that was made, and for whom.
 pub struct Held {
@@ -72,10 +76,18 @@ pub async fn release(shop: &Shop, held: &Held) -> anyhow::Result<()> {
     shop.mutate(&held.token, "releaseBooking", "booking { id }", input).await.map(drop)
 }
 
-/// A booking's state.
-pub async fn state(shop: &Shop, held: &Held) -> anyhow::Result<String> {
-    let data = shop.ask(Some(&held.token), STATE, json!({"id": held.id})).await?;
-    Ok(data["booking"]["state"].as_str().context("a booking that was made is there")?.to_owned())
+/// Waits until a booking is CONFIRMED. It is looked at every 20 ms, later less often: a crowd that waits must not be what
+/// is measured. What is seen may be late by that, or by a twentieth.
+pub async fn confirmed(shop: &Shop, held: &Held, patience: Duration) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let data = shop.ask(Some(&held.token), STATE, json!({"id": held.id})).await?;
+        match data["booking"]["state"].as_str().context("a booking that was made is there")? {
+            "CONFIRMED" => return Ok(()),
+            state => ensure!(began.elapsed() < patience, "still {state} after {patience:?}"),
+        }
+        tokio::time::sleep(LOOK.max(began.elapsed() / 20)).await;
+    }
 }
 
 /// Looks at the list of events.

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::book::{self, Sale};
+use crate::book::{self, Held, Sale};
 use crate::report::Report;
 use crate::shop::Shop;
 
 /// Holds that one user can make in a second, at the very most.
 const HOLDS_PER_SECOND_MAX: u64 = 1500;
+/// Longest wait for what was paid to be CONFIRMED, after the end.
+const CATCH_UP: Duration = Duration::from_secs(300);
 
 /// Measures and prints.
 pub async fn run(gateway: SocketAddr, users: u32, over: Duration) -> anyhow::Result<()> {
@@ -24,14 +26,25 @@ pub async fn run(gateway: SocketAddr, users: u32, over: Duration) -> anyhow::Res
     let until = warm + over;
     let users = (0..users).map(|_| tokio::spawn(user(shop.clone(), sale.clone(), warm, until)));
     let mut report = Report::default();
+    let mut paid = Vec::new();
     for seen in join_all(users).await {
-        report.merge(seen?);
+        let (seen, last) = seen?;
+        report.merge(seen);
+        paid.extend(last);
     }
-    report.print(over)
+    let outcome = report.print(over);
+    let ended = Instant::now();
+    for booking in &paid {
+        book::confirmed(&shop, booking, CATCH_UP).await?;
+    }
+    println!("each user's last booking was CONFIRMED {:.1} s after the end", ended.elapsed().as_secs_f64());
+    outcome
 }
 
-async fn user(shop: Shop, sale: Arc<Sale>, warm: Instant, until: Instant) -> Report {
+/// What a user saw, and the last booking paid for.
+async fn user(shop: Shop, sale: Arc<Sale>, warm: Instant, until: Instant) -> (Report, Option<Held>) {
     let mut report = Report::default();
+    let mut last = None;
     let mut warming = true;
     while Instant::now() < until {
         if warming && Instant::now() >= warm {
@@ -39,9 +52,11 @@ async fn user(shop: Shop, sale: Arc<Sale>, warm: Instant, until: Instant) -> Rep
         }
         report.time("event list", book::list(&shop)).await;
         report.time("event detail", book::detail(&shop, sale.event())).await;
-        if let Some(held) = report.time("hold", sale.hold(&shop)).await {
-            report.time("pay", book::pay(&shop, &held)).await;
+        if let Some(held) = report.time("hold", sale.hold(&shop)).await
+            && report.time("pay", book::pay(&shop, &held)).await.is_some()
+        {
+            last = Some(held);
         }
     }
-    report
+    (report, last)
 }

@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use futures_util::future::join_all;
 
 use crate::book::{self, Sale};
 use crate::report::Report;
 use crate::shop::Shop;
 
-/// How often a booking is looked at: what the saga's figures may be too high by.
-const LOOK: Duration = Duration::from_millis(5);
 /// Longest wait for one booking.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,21 +39,8 @@ async fn booking(shop: Shop, sale: Arc<Sale>) -> Report {
     let began = Instant::now();
     let Some(held) = report.time("hold", sale.hold(&shop)).await else { return report };
     if report.time("pay", book::pay(&shop, &held)).await.is_some() {
-        let outcome = confirmed(&shop, &held, began + PATIENCE).await;
+        let outcome = book::confirmed(&shop, &held, PATIENCE).await;
         report.note("confirmed", began.elapsed(), outcome);
     }
     report
-}
-
-async fn confirmed(shop: &Shop, held: &book::Held, until: Instant) -> anyhow::Result<()> {
-    loop {
-        let state = book::state(shop, held).await?;
-        if state == "CONFIRMED" {
-            return Ok(());
-        }
-        if Instant::now() > until {
-            bail!("still {state} after {PATIENCE:?}");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }
