@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::broker::Broker;
 use super::process::Process;
-use super::{EVENTIX, ports};
+use super::{EVENTIX, MESH_BINARY, ports};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -321,7 +321,7 @@ impl Node {
     /// Starts it, unless it runs, and does not wait.
     pub fn spawn(&mut self) {
         if self.process.is_none() {
-            let mut command = Command::new(EVENTIX);
+            let mut command = Command::new(std::env::var_os(MESH_BINARY).unwrap_or_else(|| EVENTIX.into()));
             command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
             command.current_dir("/");
             self.process = Some(Process::spawn(&mut command, &self.log));

@@ -33,6 +33,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The binary under test.
 pub const EVENTIX: &str = env!("CARGO_BIN_EXE_eventix");
+/// Names another build of it that meshes are made of: an optimised one takes more bookings a second. It has no failpoints.
+pub const MESH_BINARY: &str = "EVENTIX_TEST_MESH_BINARY";
 /// Time for a start or a stop, on a busy machine and a debug build.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// Time for one HTTP exchange.
