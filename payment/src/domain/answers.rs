@@ -45,38 +45,47 @@ fn refused(decision: &mut Decision, step: &Step, code: &str, patience: &Patience
     }
 }
 
-/// An approval is told only while somebody waits for it; every other one is let go.
+/// An approval is told only while somebody waits for it; every other one is let go. So is one whose attempt was let go
+/// before it was made, because the provider spoke of it too early: its customer reads a decline and may try again.
 pub(super) fn approved(decision: &mut Decision, step: &Step) {
     let attempt = step.attempt;
     decision.finish(step.ordinal, StepState::Done, "approved");
     decision.move_money(MovementKind::Hold, step.amount, attempt);
 
     let awaited = decision.next.state == PaymentState::Authorising && decision.next.attempt == attempt;
-    let void = decision.next.step(StepKind::Void, attempt).map(|void| (void.ordinal, void.state));
-    if awaited {
-        decision.next.state = PaymentState::Authorised;
-    }
-    match void {
-        None if awaited => decision.tell(PaymentFact::Authorised { attempt, amount: step.amount }),
+    let void = decision.next.step(StepKind::Void, attempt).cloned();
+    match &void {
+        None if awaited => {
+            decision.next.state = PaymentState::Authorised;
+            decision.tell(PaymentFact::Authorised { attempt, amount: step.amount });
+        }
+        Some(void) if awaited && void.work == (Work::Void { stray: true }) => {
+            decline(decision, attempt, "AUTHORISATION_VOIDED");
+        }
+        Some(_) if awaited => decision.next.state = PaymentState::Authorised,
         None => {
             decision.queue(Work::Void { stray: true }, attempt, step.amount);
             decision.alarm(Alarm::StrayApproval { attempt });
         }
-        // It was let go before, and must be let go again.
-        Some((void, StepState::Done)) => {
-            decision.finish(void, StepState::Pending, "approved again");
-            decision.alarm(Alarm::StrayApproval { attempt });
-        }
-        Some((_, StepState::Pending | StepState::Unknown | StepState::Failed | StepState::Stuck)) => {}
+        Some(_) => {}
     }
+    // It was let go before, and must be let go again.
+    if let Some(void) = void.filter(|void| void.state == StepState::Done) {
+        decision.finish(void.ordinal, StepState::Pending, "approved again");
+        decision.alarm(Alarm::StrayApproval { attempt });
+    }
+}
+
+fn decline(decision: &mut Decision, attempt: u32, code: &str) {
+    decision.next.state = PaymentState::Declined;
+    decision.next.decline_code = Some(code.to_owned());
+    decision.tell(PaymentFact::Declined { attempt, code: code.to_owned() });
 }
 
 fn declined(decision: &mut Decision, step: &Step, code: &str) {
     decision.finish(step.ordinal, StepState::Failed, code);
     if decision.next.state == PaymentState::Authorising && decision.next.attempt == step.attempt {
-        decision.next.state = PaymentState::Declined;
-        decision.next.decline_code = Some(code.to_owned());
-        decision.tell(PaymentFact::Declined { attempt: step.attempt, code: code.to_owned() });
+        decline(decision, step.attempt, code);
     }
 }
 
@@ -93,6 +102,7 @@ fn captured(decision: &mut Decision, step: &Step) {
 }
 
 /// A refused capture is final, and its reservation is gone with it: refunds that waited for it have nothing to return.
+/// Another attempt's money is still held, and its void still owed.
 fn capture_failed(decision: &mut Decision, step: &Step, code: &str) {
     decision.finish(step.ordinal, StepState::Failed, code);
     decision.move_money(MovementKind::Release, step.amount, step.attempt);
@@ -105,7 +115,7 @@ fn capture_failed(decision: &mut Decision, step: &Step, code: &str) {
         refund.state = RefundState::NothingToRefund;
         decision.facts.push(PaymentFact::Refunded { refund: refund.id, amount: zero });
     }
-    for step in decision.next.steps.iter_mut().filter(|s| s.is_unfinished()) {
+    for step in decision.next.steps.iter_mut().filter(|s| s.is_unfinished() && s.kind() == StepKind::Refund) {
         step.state = StepState::Failed;
         step.outcome = Some(RefundState::NothingToRefund.word().to_owned());
     }

@@ -145,8 +145,12 @@ fn check(payment: &Payment, books: &Books) {
         assert_eq!((authorised.state, authorised.amount), (StepState::Done, step.amount));
     }
 
-    // At rest, money is held for the current attempt alone.
+    // At rest, money is held for the current attempt alone, and for that one if it is authorised.
     if payment.current_step().is_none() {
+        assert!(
+            payment.state != PaymentState::Authorised || payment.is_held(payment.attempt),
+            "authorised without money"
+        );
         for step in payment.steps.iter().filter(|s| payment.is_held(s.attempt)) {
             let stuck = payment.step(StepKind::Void, step.attempt).is_some_and(|v| v.state == StepState::Stuck);
             assert!(stuck || (step.attempt == payment.attempt && payment.state == PaymentState::Authorised));

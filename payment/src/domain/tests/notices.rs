@@ -116,6 +116,34 @@ fn an_approval_of_an_attempt_that_is_over_or_was_never_made_is_voided_with_an_al
 }
 
 #[test]
+fn an_approval_told_before_its_attempt_is_made_is_voided_and_the_attempt_declined() {
+    let early = hear(in_state(PaymentState::Declined), 2, approved(2500)).next;
+    let voided = answer(early, Outcome::Done).next;
+    let decision = answer(requested(voided, 2), Outcome::Done);
+
+    let code = "AUTHORISATION_VOIDED".to_owned();
+    assert_eq!(decision.facts, [PaymentFact::Declined { attempt: 2, code }]);
+    assert_eq!(decision.alarms, [Alarm::StrayApproval { attempt: 2 }]);
+    let released = answer(decision.next, Outcome::Done);
+    assert!(!released.next.is_held(2));
+    assert_eq!((released.next.state, released.facts), (PaymentState::Declined, vec![]));
+    assert_eq!(requested(released.next, 3).state, PaymentState::Authorising);
+}
+
+#[test]
+fn a_refused_capture_leaves_the_void_of_a_late_approval_owed() {
+    let second = answer(requested(in_state(PaymentState::Declined), 2), Outcome::Done).next;
+    let capturing = second.confirm(2, eur(2500)).unwrap().next;
+    let late = hear(capturing, 1, approved(2500)).next;
+    let refused = answer(late, refused("EXPIRED")).next;
+    assert_eq!(refused.state, PaymentState::Closed);
+
+    let void = refused.current_step().expect("the late approval's void is asked next");
+    assert_eq!((void.kind(), void.attempt), (StepKind::Void, 1));
+    assert!(!answer(refused, Outcome::Done).next.is_held(1));
+}
+
+#[test]
 fn an_approval_that_comes_after_its_void_is_voided_again() {
     let declined = answer(requested(opened(), 1), refused("VOIDED")).next;
     let voided = answer(declined.void(1).unwrap().next, Outcome::Done).next;
