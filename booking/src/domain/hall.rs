@@ -190,8 +190,13 @@ impl Hall {
 
     /// Leftmost and rightmost column of seats side by side, at least one.
     pub fn columns(&self, seats: &Range<usize>) -> (f32, f32) {
-        let (first, last) = (self.seats[seats.start].column, self.seats[seats.end - 1].column);
+        let (first, last) = (self.column(seats.start), self.column(seats.end - 1));
         (first.min(last), first.max(last))
+    }
+
+    /// Column of a seat, in seat widths.
+    pub fn column(&self, at: usize) -> f32 {
+        self.seats[at].column
     }
 
     fn seat(&self, at: usize) -> &Seat {

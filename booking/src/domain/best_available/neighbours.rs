@@ -19,7 +19,7 @@ struct Run {
     seats: Range<usize>,
     left: f32,
     right: f32,
-    /// Runs of the next row that stand behind this one.
+    /// Runs of the next row whose span of columns meets this one's; which of them stand behind it, the seats decide.
     behind: Range<usize>,
 }
 
@@ -90,12 +90,13 @@ impl Search<'_> {
         runs.iter().map(extend).collect()
     }
 
-    fn behind(&self, runs: &[Run], run: &Run, within: Within) -> impl Iterator<Item = usize> {
+    fn behind<'r>(&self, runs: &'r [Run], run: &'r Run, within: Within) -> impl Iterator<Item = usize> + use<'_, 'r> {
         let hall = self.snapshot.hall;
         let category = hall.category(run.seats.start);
         run.behind
             .clone()
             .filter(move |next| within != Within::Category || hall.category(runs[*next].seats.start) == category)
+            .filter(move |next| stand_behind(hall, &run.seats, &runs[*next].seats))
     }
 
     /// The best of all splits over the fewest rows; `reaches` has an entry per number of rows.
@@ -144,7 +145,7 @@ impl Search<'_> {
 
     fn try_pieces(&self, pieces: Vec<Range<usize>>, best: &mut Best) {
         let hall = self.snapshot.hall;
-        if !pieces.windows(2).all(|pair| stand_behind(hall.columns(&pair[0]), hall.columns(&pair[1]))) {
+        if !pieces.windows(2).all(|pair| stand_behind(hall, &pair[0], &pair[1])) {
             return;
         }
         let rating = self.rate(&pieces);
@@ -161,9 +162,14 @@ impl Run {
     }
 }
 
-/// Whether seats with these leftmost and rightmost columns have some behind each other.
-pub(super) fn stand_behind(front: (f32, f32), back: (f32, f32)) -> bool {
-    back.1 > front.0 - BEHIND && back.0 < front.1 + BEHIND
+/// Whether some of these seats stand behind each other. Of every run that does, so does a part of any length: that is why
+/// what a party still needs is always found in its last row.
+pub(super) fn stand_behind(hall: &Hall, front: &Range<usize>, back: &Range<usize>) -> bool {
+    let ((left, right), (left_behind, right_behind)) = (hall.columns(front), hall.columns(back));
+    let behind = |seat, other| (hall.column(seat) - hall.column(other)).abs() < BEHIND;
+    right_behind > left - BEHIND
+        && left_behind < right + BEHIND
+        && front.clone().any(|seat| back.clone().any(|other| behind(seat, other)))
 }
 
 /// All ranges of `length` within a run.

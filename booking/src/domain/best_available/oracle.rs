@@ -77,8 +77,7 @@ impl Oracle<'_> {
         let sizes = if rows == 1 { left..=left } else { 1..=left + 1 - rows };
         for piece in sizes.flat_map(|size| self.ranges(row, size)) {
             let behind = before.last().is_none_or(|front| {
-                hall.rows()[row - 1].zone == hall.rows()[row].zone
-                    && stand_behind(hall.columns(front), hall.columns(&piece))
+                hall.rows()[row - 1].zone == hall.rows()[row].zone && stand_behind(hall, front, &piece)
             });
             before.push(piece);
             if behind && before.iter().all(|piece| self.side_by_side(piece)) && (!one_category || self.alike(before)) {

@@ -58,6 +58,13 @@ fn a_party_too_large_for_a_row_sits_in_neighbouring_rows_behind_each_other() {
 }
 
 #[test]
+fn nobody_sits_behind_a_gap() {
+    // No seat of the last row stands behind the one seat that is free before it, although it stands between them.
+    let rows = ["..x", "x.", "x.", ".|.,|."];
+    assert_eq!(seated(&rows, &party(5)), rows);
+}
+
+#[test]
 fn a_row_that_is_taken_parts_its_neighbours() {
     assert_eq!(seated(&["..", "xx", ".."], &party(4)), ["..", "xx", ".."]);
 }
