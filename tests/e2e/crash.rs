@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::client::{Shop, assert_audit_clean};
@@ -70,13 +71,13 @@ async fn killed_three_times_with_a_hundred_bookings_in_flight() {
             .collect();
         let (paying, holding) = customers.split_at(IN_FLIGHT / 2);
 
-        // Half of them are paying, with providers that take their time.
+        // Half of them are paying, all at once, with providers that take their time.
         let mut bookings = Vec::new();
-        for (customer, n) in paying.iter().zip(0..) {
-            let id = customer.hold().await;
-            customer.pay(&id, SLOW_TOKENS[n % SLOW_TOKENS.len()]).await;
-            bookings.push((customer.clone(), id));
+        for customer in paying {
+            bookings.push((customer.clone(), customer.hold().await));
         }
+        let payments = bookings.iter().zip(SLOW_TOKENS.iter().cycle());
+        join_all(payments.map(|((customer, id), token)| customer.pay(id, token))).await;
         let in_paying = count_paying(&bookings).await;
         // The other half ask for their holds while the product dies.
         let answered = Arc::new(AtomicUsize::new(0));
@@ -92,7 +93,9 @@ async fn killed_three_times_with_a_hundred_bookings_in_flight() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(30 + 30 * round as u64)).await;
+        while answered.load(Ordering::SeqCst) < 5 * (round + 1) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         product.kill9();
         let unanswered = holding.len() - answered.load(Ordering::SeqCst);
         product.restart();
@@ -118,11 +121,8 @@ async fn killed_three_times_with_a_hundred_bookings_in_flight() {
 }
 
 async fn count_paying(bookings: &[(Customer, String)]) -> usize {
-    let mut paying = 0;
-    for (customer, id) in bookings {
-        paying += usize::from(customer.shop.booking(&customer.name, id).await["state"] == "PAYING");
-    }
-    paying
+    let looks = bookings.iter().map(|(customer, id)| customer.shop.booking(&customer.name, id));
+    join_all(looks).await.iter().filter(|booking| booking["state"] == "PAYING").count()
 }
 
 async fn booking_count(shop: &Shop, user: &str) -> usize {

@@ -7,9 +7,10 @@ use serde_json::Value;
 use crate::client::{SAGA, Shop, assert_audit_clean};
 use crate::harness::eventually;
 
-/// A hold and a grace that are over long before the provider answers, which it does after ten seconds.
-const SHORT: [(&str, &str); 2] = [("EVENTIX_BOOKING__HOLD", "4s"), ("EVENTIX_BOOKING__GRACE", "1s")];
-const LATE: &str = "tok_approve_after_10";
+/// A hold long enough to pay in on a busy machine, and with its grace over long before the provider answers.
+pub const SHORT: [(&str, &str); 2] = [("EVENTIX_BOOKING__HOLD", "8s"), ("EVENTIX_BOOKING__GRACE", "1s")];
+/// When the provider answers: there is time for another customer between.
+pub const LATE: &str = "tok_approve_after_30";
 /// Refusals come fast, so that a refund is stuck within seconds.
 const EAGER: [(&str, &str); 1] = [("EVENTIX_PAYMENT__RETRY_LONGEST", "400ms")];
 

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{SAGA, Shop, assert_audit_clean};
 use crate::harness::{Product, eventually};
+use crate::money::{LATE, SHORT};
 
 const OFFICE: Option<(&str, Role)> = Some(("office", Role::Admin));
 /// Bookings of a cancelled event: enough to be killed at a third of them.
@@ -63,15 +64,14 @@ async fn a_box_office_gives_back_an_amount_then_an_item_then_the_rest() {
 
 #[tokio::test]
 async fn a_product_that_is_down_when_the_approval_comes_decides_when_it_is_back() {
-    let (mut product, shop, event) =
-        Shop::open(&[("EVENTIX_BOOKING__HOLD", "4s"), ("EVENTIX_BOOKING__GRACE", "1s")]).await;
+    let (mut product, shop, event) = Shop::open(&SHORT).await;
     let seats = shop.free_seats(&event).await[..3].to_vec();
-    let late = "tok_approve_after_12";
-    let alices = paying(&shop, "alice", &event, &seats[..1], late).await;
-    let carols = paying(&shop, "carol", &event, &seats[1..], late).await;
+    let alices = paying(&shop, "alice", &event, &seats[..1], LATE).await;
+    let carols = paying(&shop, "carol", &event, &seats[1..], LATE).await;
 
     product.kill9();
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Hold and grace end meanwhile.
+    tokio::time::sleep(Duration::from_secs(10)).await;
     product.restart();
     shop.moved(&product);
     let bobs = bought(&shop, "bob", &event, &seats[2..]).await.0;
