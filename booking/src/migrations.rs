@@ -1,6 +1,6 @@
 //! Booking's tables, forward only. Columns that end in `_at` or `_until` are microseconds since 1970, UTC.
 
-use common::tables::AddLeaseOwners;
+use common::tables::{ADD_LEASE_OWNERS, ORDER_UNPUBLISHED};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_booking;
@@ -17,8 +17,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_120000_create_booking::Migration),
             Box::new(m20261123_140000_add_check_in::Migration),
             Box::new(m20261125_100000_add_refunds::Migration),
-            Box::new(AddLeaseOwners),
+            Box::new(ADD_LEASE_OWNERS),
             Box::new(m20261126_100000_add_event_list::Migration),
+            Box::new(ORDER_UNPUBLISHED),
         ]
     }
 }

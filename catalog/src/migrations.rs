@@ -1,6 +1,6 @@
 //! Catalog's schema, forward only.
 
-use common::tables::AddLeaseOwners;
+use common::tables::{ADD_LEASE_OWNERS, ORDER_UNPUBLISHED};
 use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_shared;
@@ -17,8 +17,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_120000_create_shared::Migration),
             Box::new(m20261123_120100_create_venues_and_plans::Migration),
             Box::new(m20261123_120200_create_events::Migration),
-            Box::new(AddLeaseOwners),
+            Box::new(ADD_LEASE_OWNERS),
             Box::new(m20261126_090000_add_orphan_rule::Migration),
+            Box::new(ORDER_UNPUBLISHED),
         ]
     }
 }

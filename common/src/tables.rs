@@ -133,30 +133,49 @@ pub async fn create_shared(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     run(manager, SHARED).await
 }
 
-const LEASE_OWNERS: &[&str] = &[
-    // Who wants a share of each kind of lease, and is there until when by the database's clock.
-    "CREATE TABLE lease_owners (
-        kind text NOT NULL,
-        owner text NOT NULL,
-        expires_at bigint NOT NULL,
-        PRIMARY KEY (kind, owner)
-    )",
-];
+/// A later migration of the shared tables, for every service's list.
+#[derive(Clone, Copy)]
+pub struct SharedMigration {
+    name: &'static str,
+    statements: &'static [&'static str],
+}
 
-/// A migration of every service: who wants a share of the leases. Processes of the version before know nothing of it and
-/// keep what they hold until they stop.
-pub struct AddLeaseOwners;
+/// Who wants a share of the leases. Processes of the version before know nothing of it and keep what they hold until they
+/// stop.
+pub const ADD_LEASE_OWNERS: SharedMigration = SharedMigration {
+    name: "m20261125_120000_add_lease_owners",
+    statements: &[
+        // Who wants a share of each kind of lease, and is there until when by the database's clock.
+        "CREATE TABLE lease_owners (
+            kind text NOT NULL,
+            owner text NOT NULL,
+            expires_at bigint NOT NULL,
+            PRIMARY KEY (kind, owner)
+        )",
+    ],
+};
 
-impl MigrationName for AddLeaseOwners {
+/// The relay reads what is unpublished in the order of an index; sorting a backlog once per batch is quadratic.
+pub const ORDER_UNPUBLISHED: SharedMigration = SharedMigration {
+    name: "m20261126_160000_order_unpublished",
+    statements: &[
+        "DROP INDEX outbox_unpublished",
+        "DROP INDEX outbox_published",
+        "CREATE INDEX outbox_unpublished ON outbox (position) WHERE published_at IS NULL",
+        "CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL",
+    ],
+};
+
+impl MigrationName for SharedMigration {
     fn name(&self) -> &str {
-        "m20261125_120000_add_lease_owners"
+        self.name
     }
 }
 
 #[async_trait]
-impl MigrationTrait for AddLeaseOwners {
+impl MigrationTrait for SharedMigration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, LEASE_OWNERS).await
+        run(manager, self.statements).await
     }
 }
 

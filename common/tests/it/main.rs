@@ -13,6 +13,7 @@ mod flow;
 mod gaps;
 mod golden;
 mod identity;
+mod indexes;
 mod intake;
 mod leases;
 mod mesh;

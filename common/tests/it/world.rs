@@ -17,7 +17,7 @@ use common::outbox::{Listing, Outbox, partition_of};
 use common::page;
 use common::proto::common::v1::FactRecord;
 use common::runtime::{Shutdown, Tasks};
-use common::tables::{self, AddLeaseOwners, PARTITIONS};
+use common::tables::{self, ADD_LEASE_OWNERS, ORDER_UNPUBLISHED, PARTITIONS};
 use common::telemetry;
 use common::testing::TestDb;
 use sea_orm::{DatabaseTransaction, QueryResult, Value};
@@ -50,7 +50,8 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
 pub async fn create_tables(db: &Db) {
     let manager = SchemaManager::new(db.writer());
     tables::create_shared(&manager).await.unwrap();
-    AddLeaseOwners.up(&manager).await.unwrap();
+    ADD_LEASE_OWNERS.up(&manager).await.unwrap();
+    ORDER_UNPUBLISHED.up(&manager).await.unwrap();
     let effects = "CREATE TABLE effects (position {identity}, fact_id uuid NOT NULL, aggregate_id uuid NOT NULL,
         sequence bigint NOT NULL, trace_id text NOT NULL)";
     tables::run(&manager, &[effects]).await.unwrap();
