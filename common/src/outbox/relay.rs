@@ -1,11 +1,13 @@
 //! The relay: publishes committed facts in order per aggregate and marks them after the broker's acknowledgement.
 //! It looks for unpublished rows, never for "id greater than the last": a slow transaction may commit an early row late.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use sea_orm::{DbErr, Value};
 
 use super::{Outbox, OutboxRow};
@@ -26,6 +28,8 @@ const REQUEST_BYTES_MAX: usize = 512 * 1024;
 const POLL: Duration = Duration::from_millis(250);
 /// Pause after a failure; a partition that failed does not hold up the others.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long a round waits for all its partitions; one whose broker does not answer goes on beside the next rounds.
+const ROUND: Duration = Duration::from_millis(100);
 /// How long a batch under way may take after the stop signal: a broker that does not answer is not waited for.
 const FINISH: Duration = Duration::from_secs(2);
 /// Rows stay as long as the topic keeps its records.
@@ -44,8 +48,19 @@ pub fn lease_name(partition: i32) -> String {
     format!("relay:{partition}")
 }
 
-/// Partitions that failed, and until when they rest.
-type Resting = HashMap<i32, Instant>;
+/// A partition that was published, or what hindered it.
+type Published = (i32, Result<usize, PublishError>);
+
+/// Partitions that are not looked at for now.
+#[derive(Default)]
+struct Underway<'a> {
+    /// Being published.
+    publishing: FuturesUnordered<BoxFuture<'a, Published>>,
+    /// Which ones those are.
+    busy: HashSet<i32>,
+    /// Those that failed, and until when they rest.
+    resting: HashMap<i32, Instant>,
+}
 
 impl Relay {
     /// A relay that publishes the partitions it has leases for.
@@ -54,70 +69,88 @@ impl Relay {
         Self { outbox, bus: bus.clone(), producer, leases }
     }
 
-    /// Publishes until shutdown, and finishes the batch under way. Stopping between the broker's acknowledgement and the
+    /// Publishes until shutdown, and finishes what is under way. Stopping between the broker's acknowledgement and the
     /// mark publishes a fact twice, which consumers do not mind.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let mut resting = Resting::new();
+        let mut underway = Underway::default();
         while !shutdown.is_cancelled() {
             let round = tokio::select! {
-                round = self.round(&mut resting) => round,
-                () = long_after(&shutdown, FINISH) => break,
+                round = self.round(&mut underway) => round,
+                () = long_after(&shutdown, FINISH) => return Ok(()),
             };
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = self.rest_after(round) => {}
+                () = self.rest_after(round, &mut underway) => {}
             }
+        }
+        let rest = underway.publishing.for_each(|_| std::future::ready(()));
+        if tokio::time::timeout(FINISH, rest).await.is_err() {
+            tracing::info!("the broker does not answer; what it was given last will be published again");
         }
         Ok(())
     }
 
     /// A pause when nothing was left to do.
-    async fn rest_after(&self, round: Result<usize, DbErr>) {
-        match round {
-            Ok(0) => {
-                tokio::select! {
-                    () = self.outbox.wake.notified() => {}
-                    () = tokio::time::sleep(POLL) => {}
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "relay round failed");
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
+    async fn rest_after(&self, round: Result<usize, DbErr>, underway: &mut Underway<'_>) {
+        let outcome = match round {
+            Ok(0) => tokio::select! {
+                () = self.outbox.wake.notified() => Ok(0),
+                () = tokio::time::sleep(POLL) => Ok(0),
+                Some(published) = underway.publishing.next() => self.take_in(published, underway).await,
+            },
+            other => other,
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(error = %chain(&error), "relay round failed");
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
-    /// Publishes what there is, up to a batch; returns how many.
-    async fn round(&self, resting: &mut Resting) -> Result<usize, DbErr> {
-        resting.retain(|_, until| *until > Instant::now());
+    /// Publishes what there is, up to a batch, of partitions that are not busy; returns how many facts it published.
+    async fn round<'a>(&'a self, underway: &mut Underway<'a>) -> Result<usize, DbErr> {
+        underway.resting.retain(|_, until| *until > Instant::now());
+        let is_idle = |p: &i32| !underway.busy.contains(p) && !underway.resting.contains_key(p);
         let mine = |p: i32| Some((p, self.leases.get(&lease_name(p))?));
-        let leases: BTreeMap<i32, Lease> =
-            (0..PARTITIONS).filter(|p| !resting.contains_key(p)).filter_map(mine).collect();
-        if leases.is_empty() {
-            return Ok(0);
-        }
+        let mut leases: BTreeMap<i32, Lease> = (0..PARTITIONS).filter(is_idle).filter_map(mine).collect();
+
         let mut shards: BTreeMap<i32, Vec<OutboxRow>> = BTreeMap::new();
-        for row in self.unpublished(&leases).await? {
-            shards.entry(row.partition).or_default().push(row);
-        }
-        let publishing = shards.into_iter().map(|(partition, rows)| {
-            let lease = &leases[&partition];
-            async move { (partition, self.publish(partition, lease, &rows).await) }
-        });
-        let mut published = 0;
-        for (partition, outcome) in join_all(publishing).await {
-            match outcome {
-                Ok(count) => published += count,
-                Err(PublishError::Db(error)) => return Err(error),
-                Err(PublishError::Bus(error)) => {
-                    tracing::warn!(partition, error = %chain(&error), "facts not published yet");
-                    resting.insert(partition, Instant::now() + RETRY_PAUSE);
-                    self.mend_topic(&error).await;
-                }
+        if !leases.is_empty() {
+            for row in self.unpublished(&leases).await? {
+                shards.entry(row.partition).or_default().push(row);
             }
         }
-        Ok(published)
+        for (partition, rows) in shards {
+            let Some(lease) = leases.remove(&partition) else { continue };
+            underway.busy.insert(partition);
+            let publishing = async move { (partition, self.publish(partition, &lease, &rows).await) };
+            underway.publishing.push(Box::pin(publishing));
+        }
+        self.finish(underway).await
+    }
+
+    /// Waits for what is under way, but not long; returns how many facts were published.
+    async fn finish(&self, underway: &mut Underway<'_>) -> Result<usize, DbErr> {
+        let mut count = 0;
+        let end = tokio::time::Instant::now() + ROUND;
+        while let Ok(Some(published)) = tokio::time::timeout_at(end, underway.publishing.next()).await {
+            count += self.take_in(published, underway).await?;
+        }
+        Ok(count)
+    }
+
+    async fn take_in(&self, published: Published, underway: &mut Underway<'_>) -> Result<usize, DbErr> {
+        let (partition, outcome) = published;
+        underway.busy.remove(&partition);
+        match outcome {
+            Ok(count) => Ok(count),
+            Err(PublishError::Db(error)) => Err(error),
+            Err(PublishError::Bus(error)) => {
+                tracing::warn!(partition, error = %chain(&error), "facts not published yet");
+                underway.resting.insert(partition, Instant::now() + RETRY_PAUSE);
+                self.mend_topic(&error).await;
+                Ok(0)
+            }
+        }
     }
 
     /// A broker that lost its data lost the topic too.
