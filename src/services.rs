@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::auth::Identity;
 use common::clock::SystemClock;
@@ -12,6 +13,11 @@ use common::runtime::{Host, Shutdown};
 use common::settings::{DatabaseSettings, Loader, Process, Settings};
 
 use crate::folder::Folder;
+
+/// Time for what is under way in a process once stopping was asked for, unless its service says otherwise.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// What a service's own last word may take to reach the end of its process.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// A service.
 pub trait Service: Settings + Send + 'static {
@@ -28,6 +34,11 @@ pub trait Service: Settings + Send + 'static {
 
     /// Brings the database of a section up to date; names of the migrations that were applied.
     fn migrate(section: &str, db: &Db) -> impl Future<Output = anyhow::Result<Vec<String>>>;
+
+    /// How long it may take to end once it was asked to.
+    fn drain(&self) -> Duration {
+        DRAIN
+    }
 
     /// Runs it until shutdown.
     fn serve(self, host: Host, shutdown: Shutdown) -> impl Future<Output = anyhow::Result<()>> + Send;
@@ -116,6 +127,10 @@ impl Service for gateway::Config {
         Ok(Vec::new())
     }
 
+    fn drain(&self) -> Duration {
+        self.patience() + DRAIN_SLACK
+    }
+
     async fn serve(self, host: Host, shutdown: Shutdown) -> anyhow::Result<()> {
         // Tokens on demand and an open schema are for the embedded run alone.
         gateway::serve(self, host, None, shutdown).await
@@ -194,6 +209,14 @@ mod tests {
             all.iter().filter(|name| !nested(name) && !section.contains(&format!("`{name}`"))).collect();
 
         assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn a_gateway_may_drain_for_as_long_as_it_says() {
+        let (drain_delay, drain) = (Some(Duration::from_secs(30)), Duration::from_secs(20));
+        let gateway = gateway::Config { drain_delay, drain, ..gateway::Config::default() };
+
+        assert!(gateway.drain() > Duration::from_secs(50));
     }
 
     #[test]

@@ -62,6 +62,14 @@ fn a_taken_port_is_one_clear_line() {
 }
 
 #[test]
+fn a_base_port_without_room_above_it_is_refused() {
+    let output = eventix(&["booking", "--grpc-base-port", "65530"]);
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("65530 is not in 1..=65523"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn an_address_that_others_could_reach_is_refused() {
     let output = eventix(&["--ephemeral", "--listen", "0.0.0.0:0", "--grpc-base-port", "0"]);
 
@@ -126,6 +134,8 @@ fn bad_settings_exit_differently_from_a_failure() {
         .env("EVENTIX_BOOKING__HOLD", "0s")
         .env("EVENTIX_PAYMENT__MODE", "production")
         .env("EVENTIX_GATEWAY__LIMITS__DEPTH", "deep")
+        .env("EVENTIX_GATEWAY__BROKERS", "127.0.0.1:9092")
+        .env("EVENTIX_BOOKING__CATALOG__ENDPOINTS", "http://127.0.0.1:50051")
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -138,6 +148,8 @@ fn bad_settings_exit_differently_from_a_failure() {
         "EVENTIX_BOOKING__DATABSE__URL: unknown; did you mean EVENTIX_BOOKING__DATABASE__URL?",
         "EVENTIX_BOOKING__HOLD: is 0ns",
         "EVENTIX_PAYMENT__MODE: cannot be set for the whole product in one process",
+        "EVENTIX_GATEWAY__BROKERS: cannot be set for the whole product in one process",
+        "EVENTIX_BOOKING__CATALOG__ENDPOINTS: cannot be set for the whole product in one process",
         "EVENTIX_GATEWAY__LIMITS__DEPTH: invalid type: string \"deep\"",
     ] {
         assert!(said.contains(line), "{line} is missing in:\n{said}");

@@ -123,7 +123,15 @@ impl Default for Limits {
 /// How long load balancers take to notice a red readiness, as they are set up by default.
 const DRAIN_DELAY: Duration = Duration::from_secs(3);
 
+/// Time beyond the drain for the server to end by itself.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
+
 impl Config {
+    /// How long the gateway may take to end once it was asked to.
+    pub fn patience(&self) -> Duration {
+        self.drain_delay() + self.drain + DRAIN_SLACK
+    }
+
     pub(crate) fn drain_delay(&self) -> Duration {
         self.drain_delay.unwrap_or(if self.process.is_production() { DRAIN_DELAY } else { Duration::ZERO })
     }

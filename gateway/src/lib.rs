@@ -20,7 +20,6 @@ pub mod schema;
 pub mod viewer;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::bus::Bus;
 use common::dev_issuer::DevIssuer;
@@ -29,9 +28,6 @@ use common::settings::Settings;
 
 pub use config::Config;
 pub use schema::sdl;
-
-/// Time beyond the drain for the server to end by itself.
-const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// Serves GraphQL until `shutdown`, then lets requests under way finish.
 ///
@@ -42,7 +38,7 @@ const DRAIN_SLACK: Duration = Duration::from_secs(1);
 /// Settings that cannot be, or the listener breaks.
 pub async fn serve(config: Config, host: Host, dev: Option<Arc<DevIssuer>>, shutdown: Shutdown) -> anyhow::Result<()> {
     config.validate()?;
-    let patience = config.drain_delay() + config.drain + DRAIN_SLACK;
+    let patience = config.patience();
     let Host { listener, identity, health, clock, instance: _ } = host;
     let log = (!config.brokers.is_empty()).then(|| Bus::with(&config.brokers, &config.kafka)).transpose()?;
     let app = http::App::new(config, identity, clock, dev, shutdown.clone())?;

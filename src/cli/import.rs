@@ -19,8 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::catalog_client::{connect, in_words};
 use crate::folder::Folder;
 
-/// Time for the whole import, also of the largest plan in a debug build.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Time for the whole import, also of the largest plan in a debug build: the most that services grant.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of the largest file read.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of one message.

@@ -15,7 +15,7 @@ use payment::infrastructure::provider::simulated::SimulatedProvider;
 
 use super::BadSettings;
 use super::signals::Signals;
-use super::up::DRAIN;
+use crate::services::DRAIN;
 
 /// Where the provider runs, and whom it tells.
 #[derive(Debug, Args)]

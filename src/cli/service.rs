@@ -15,7 +15,7 @@ use common::telemetry::{Logs, Telemetry};
 use uuid::Uuid;
 
 use super::signals::Signals;
-use super::up::{DRAIN, GRPC_BASE_PORT_MAX, on_loopback};
+use super::up::on_loopback;
 use super::{BadSettings, in_runtime};
 use crate::folder::Folder;
 use crate::services::{self, Service};
@@ -46,7 +46,7 @@ pub(super) struct ProcessArgs {
     admin_listen: Option<SocketAddr>,
     /// Look for catalog on port N of this machine, booking on N+1, payment on N+2, the broker on N+3; listen accordingly,
     /// admin sides ten ports higher [default: 50051]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=GRPC_BASE_PORT_MAX))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=BASE_PORT_MAX))]
     grpc_base_port: Option<u16>,
     /// TOML file with settings of this service
     #[arg(long, value_name = "FILE")]
@@ -60,6 +60,8 @@ The broker for development: eventix-devbroker.";
 
 /// From catalog's port to an admin side's.
 const ADMIN_OFFSET: u16 = 10;
+/// The highest base port that leaves room for the others' ports and admin sides.
+const BASE_PORT_MAX: i64 = 65535 - 2 - ADMIN_OFFSET as i64;
 
 pub(super) fn run<S: Service>(args: &ServiceArgs) -> anyhow::Result<()> {
     let folder = Folder::planned(&args.data)?;
@@ -130,7 +132,7 @@ async fn alone<S: Service>(config: S, instance: String) -> anyhow::Result<()> {
     println!("{} on {}, admin on {}", S::SERVICE, listener.local_addr()?, admin_listener.local_addr()?);
     tracing::info!(instance, "{} starts", S::SERVICE);
 
-    let shutdown = Shutdown::new();
+    let (shutdown, drain) = (Shutdown::new(), config.drain());
     let mut tasks = Tasks::new(shutdown.clone());
     if let Some(keeper) = keeper {
         tasks.spawn("identity", keeper.run(shutdown.clone()));
@@ -138,7 +140,7 @@ async fn alone<S: Service>(config: S, instance: String) -> anyhow::Result<()> {
     let health = Health::starting(identity.verifier.clone(), shutdown.clone());
     let host = Host { listener, identity, clock: Arc::new(SystemClock), instance, health: health.clone() };
     tasks.spawn(S::SERVICE, config.serve(host, shutdown.clone()));
-    let work = Box::pin(tasks.run(DRAIN));
+    let work = Box::pin(tasks.run(drain));
     let outcome = tokio::select! {
         outcome = signals.guard(&shutdown, work) => outcome,
         failed = admin::serve(admin_listener, health) => failed.and(Err(anyhow::anyhow!("the admin side ended unasked"))),

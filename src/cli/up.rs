@@ -29,15 +29,24 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// Catalog's port unless told otherwise; booking, payment and the broker follow.
 const GRPC_BASE_PORT: u16 = 50051;
 /// The highest base port that leaves room for the others.
-pub(super) const GRPC_BASE_PORT_MAX: i64 = 65532;
+const GRPC_BASE_PORT_MAX: i64 = 65532;
 /// What the embedded run decides by itself.
-const RESERVED: &[&str] = &["mode", "allow_plaintext", "listen", "admin_listen", "auth"];
+const RESERVED: &[&str] = &[
+    "mode",
+    "allow_plaintext",
+    "listen",
+    "admin_listen",
+    "auth",
+    "brokers",
+    "kafka",
+    "catalog.endpoints",
+    "booking.endpoints",
+    "payment.endpoints",
+];
 const RESERVED_WHY: &str = "cannot be set for the whole product in one process, which is for development on this \
     machine and listens where its flags say: run the services by themselves";
 /// Name in leases: fixed, so that a restart takes its own leases over at once.
 const INSTANCE: &str = "embedded";
-/// Time for requests under way once stopping was asked for.
-pub(super) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Where to run and for how long seats are held.
 #[derive(Debug, Args)]
@@ -164,7 +173,7 @@ async fn product(args: &UpArgs, home: &Home, ports: Ports, shutdown: Shutdown) -
     let mut broker = pin!(broker.stopped());
 
     let issuer = DevIssuer::new(Arc::new(SystemClock))?;
-    let tasks = start(args, &home.folder, ports.services, &run, &issuer, shutdown.clone())?;
+    let (tasks, drain) = start(args, &home.folder, ports.services, &run, &issuer, shutdown.clone())?;
     let opening = async {
         let opened = tokio::select! {
             opened = open(home, &run, &issuer) => opened?,
@@ -174,7 +183,7 @@ async fn product(args: &UpArgs, home: &Home, ports: Ports, shutdown: Shutdown) -
         std::future::pending::<anyhow::Result<()>>().await
     };
     let outcome = tokio::select! {
-        outcome = tasks.run(DRAIN) => outcome,
+        outcome = tasks.run(drain) => outcome,
         failed = opening => failed,
         ended = &mut broker => return Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("the broker ended unasked"))),
     };
@@ -189,8 +198,9 @@ fn start(
     run: &RunFile,
     issuer: &Arc<DevIssuer>,
     shutdown: Shutdown,
-) -> anyhow::Result<Tasks> {
+) -> anyhow::Result<(Tasks, Duration)> {
     let Configs { catalog, booking, payment, gateway } = Configs::load(args, folder, run)?;
+    let drain = catalog.drain().max(booking.drain()).max(payment.drain()).max(gateway.drain());
     let host = |listener| host(listener, issuer, &shutdown);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.spawn("catalog", catalog::serve(catalog, host(ports.catalog)?, shutdown.clone()));
@@ -198,7 +208,7 @@ fn start(
     tasks.spawn("payment", payment::serve(payment, host(ports.payment)?, shutdown.clone()));
     let gateway = gateway::serve(gateway, host(ports.gateway)?, Some(issuer.clone()), shutdown.clone());
     tasks.spawn("gateway", gateway);
-    Ok(tasks)
+    Ok((tasks, drain))
 }
 
 /// Settings of every service.
