@@ -47,6 +47,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     shutdown: Shutdown,
     limiter: Limiter,
+    ticket_keys: ticket_keys::Kept,
     dev: Option<Arc<DevIssuer>>,
 }
 
@@ -80,7 +81,8 @@ impl App {
         let limiter = Limiter::new(&config.rate_limit, config.process.is_production(), redis);
         let api = Arc::new(Api { clients, cursors: Cursors::new(config.cursor_key.expose()), catalog });
         let schema = schema::build(dev.is_some());
-        Ok(Arc::new(Self { config, identity, api, schema, readiness, shutdown, limiter, dev }))
+        let ticket_keys = ticket_keys::Kept::default();
+        Ok(Arc::new(Self { config, identity, api, schema, readiness, shutdown, limiter, ticket_keys, dev }))
     }
 
     /// What is kept of catalog, to be told of changes.

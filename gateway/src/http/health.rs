@@ -1,4 +1,5 @@
-//! Liveness and readiness: ready while tokens can be verified and the three services answer `grpc.health.v1`.
+//! Liveness and readiness: ready while tokens can be verified and booking answers `grpc.health.v1`. Catalog and payment must
+//! have answered once; later no sale waits for them, and a gateway that left with them would take the sales along.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use crate::clients::Clients;
 
 /// How long an answer is good for, so that probes cost the services nothing.
 const KEPT: Duration = Duration::from_secs(1);
+/// The service without which nothing is sold.
+const NEEDED: &str = "booking";
 /// How long one service may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,13 +50,22 @@ pub struct Readiness {
     services: [(&'static str, &'static str, HealthClient<MeshChannel>); 3],
     verifier: Arc<Verifier>,
     shutdown: Shutdown,
-    last: Mutex<Option<(Instant, Vec<&'static str>)>>,
+    last: Mutex<Last>,
+}
+
+/// What was found last.
+#[derive(Default)]
+struct Last {
+    asked_at: Option<Instant>,
+    missing: Vec<&'static str>,
+    /// Whether all of them answered once.
+    complete: bool,
 }
 
 impl Readiness {
     /// Nothing is asked yet. A gateway that is stopping is not ready.
     pub fn new(clients: &Clients, verifier: Arc<Verifier>, shutdown: Shutdown) -> Self {
-        Self { services: clients.health.clone(), verifier, shutdown, last: Mutex::new(None) }
+        Self { services: clients.health.clone(), verifier, shutdown, last: Mutex::default() }
     }
 }
 
@@ -68,18 +80,24 @@ impl Needs for Readiness {
         }
         // Held over the question, so that many probes at once ask only once.
         let mut last = self.last.lock().await;
-        if let Some((asked_at, missing)) = last.as_ref()
-            && asked_at.elapsed() < KEPT
-        {
-            return missing.clone();
+        if last.asked_at.is_none_or(|asked_at| asked_at.elapsed() >= KEPT) {
+            last.missing = self.silent().await;
+            last.asked_at = Some(Instant::now());
+            last.complete |= last.missing.is_empty();
         }
+        let sells = last.complete && !last.missing.contains(&NEEDED);
+        if sells { Vec::new() } else { last.missing.clone() }
+    }
+}
+
+impl Readiness {
+    /// Services that do not answer.
+    async fn silent(&self) -> Vec<&'static str> {
         let asked = self
             .services
             .iter()
             .map(|(name, service, client)| async { (!serves(client.clone(), service).await).then_some(*name) });
-        let missing: Vec<&'static str> = join_all(asked).await.into_iter().flatten().collect();
-        *last = Some((Instant::now(), missing.clone()));
-        missing
+        join_all(asked).await.into_iter().flatten().collect()
     }
 }
 

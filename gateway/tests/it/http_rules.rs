@@ -1,8 +1,15 @@
 //! GraphQL over HTTP: methods, media types, bodies, statuses.
 
+use std::sync::Arc;
+
+use common::clock::SystemClock;
+use common::runtime::Shutdown;
+use common::settings::Peer;
 use http::Method;
 use serde_json::json;
+use tokio::task::JoinSet;
 
+use crate::fakes;
 use crate::world::{World, code, event};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -143,6 +150,30 @@ async fn readiness_names_the_services_that_are_missing() {
     assert_eq!((live.status, ready.status), (200, 200), "{}", ready.text);
     assert_eq!(after.status, 503);
     assert_eq!(after.json()["missing"], json!(["catalog", "booking", "payment"]));
+}
+
+#[tokio::test]
+async fn a_gateway_that_sold_once_stays_ready_without_catalog_and_payment() {
+    let world = World::start().await;
+    let (others, mut tasks) = (Shutdown::new(), JoinSet::new());
+    let verifier = world.issuer.verifier().unwrap();
+    let [catalog, _, payment] = fakes::start(&world.script, &verifier, &mut tasks, &others).await;
+    let apart =
+        |config: &mut gateway::Config| (config.catalog, config.payment) = (Peer::at(catalog), Peer::at(payment));
+    let ready = async |world: &World| world.send(Method::GET, "/health/ready", &[], "").await;
+
+    let seasoned = world.beside(Arc::new(SystemClock), apart).await;
+    assert_eq!(ready(&seasoned).await.status, 200);
+    others.cancel();
+    while tasks.join_next().await.is_some() {}
+    let fresh = world.beside(Arc::new(SystemClock), apart).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+
+    assert_eq!(ready(&seasoned).await.status, 200, "bookings go on");
+    assert_eq!(ready(&fresh).await.json()["missing"], json!(["catalog", "payment"]), "it was never whole");
+    world.stop_services().await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(ready(&seasoned).await.json()["missing"], json!(["catalog", "booking", "payment"]));
 }
 
 #[tokio::test]
