@@ -37,6 +37,7 @@ pub use level::Cached;
 use level::{Bounds, Ground, Level};
 pub use search::SearchPage;
 use shared::Shared;
+pub use source::read_events;
 use source::{Events, Source, Venues};
 
 /// Tag of every page of a search: any event may enter or leave it.

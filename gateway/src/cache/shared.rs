@@ -15,8 +15,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::envelope::{Envelope, Seal};
 use crate::redis::Redis;
 
-/// How long a generation lies there unless it is renewed; its end is a miss for all its values.
-const GENERATION_KEPT: Duration = Duration::from_secs(60 * 60);
+/// How long a generation lies there unless it is renewed: as long as the values that never change. Its end is a miss for
+/// all its values.
+const GENERATION_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Largest value, bytes; what is larger is read from its service by each replica.
 const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Random bytes of a generation.

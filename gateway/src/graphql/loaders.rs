@@ -15,6 +15,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::Api;
+use crate::cache::read_events;
 use crate::clients::call_retried;
 use crate::error::Fault;
 use crate::viewer::Viewer;
@@ -91,9 +92,8 @@ impl Loader<String> for Events {
         if event_ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let message = catalog::BatchGetEventsRequest { event_ids };
-        let answer = call_retried!(api.clients.catalog, batch_get_events, caller, message)?;
-        Ok(answer.events.into_iter().map(|event| (event.id.clone(), Arc::new(event))).collect())
+        let events = read_events(&api.clients, caller, &event_ids).await?;
+        Ok(events.into_iter().map(|event| (event.id.clone(), Arc::new(event))).collect())
     }
 }
 

@@ -96,7 +96,7 @@ async fn users_are_forwarded_and_browsers_are_read_for_by_the_gateway() {
 async fn drafts_are_shown_to_admins_only() {
     let world = World::start().await;
     let mut draft = event(1);
-    draft.status = 1;
+    (draft.status, draft.offer_version) = (1, 0);
     world.script.events.lock().unwrap().extend([draft, event(2)]);
     let document = format!(r#"{{ event(id: "{}") {{ status }} node(id: "{}") {{ id }} }}"#, id(1), id(1));
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use common::proto::catalog::v1::EventStatus;
+use common::proto::catalog::v1::{Event, EventStatus};
 use serde_json::{Value, json};
 
-use crate::world::{World, event, eventually, id, venue};
+use crate::world::{World, code, event, eventually, id, venue};
 
 /// Longer than any test: what is seen earlier is not seen because something aged.
 const AGES: Duration = Duration::from_secs(3600);
@@ -91,16 +91,33 @@ async fn organisers_read_past_all_of_it() {
 async fn absence_is_kept_too_and_drafts_are_absent() {
     let world = patient().await;
     let mut draft = event(1);
-    draft.status = EventStatus::Draft.into();
-    world.script.events.lock().unwrap().push(draft);
+    (draft.status, draft.offer_version) = (EventStatus::Draft.into(), 0);
+    let never_shown = Event { id: id(2), status: EventStatus::Cancelled.into(), ..draft.clone() };
+    world.script.events.lock().unwrap().extend([draft, never_shown]);
     let nothing = json!({"data": {"event": null}});
 
-    for n in [1, 2] {
+    for n in [1, 2, 3] {
         assert_eq!(world.browse(&title_of(n)).await, nothing);
         assert_eq!(world.browse(&title_of(n)).await, nothing);
     }
 
-    assert_eq!(world.script.calls("batch_get_events").len(), 2);
+    assert_eq!(world.script.calls("batch_get_events").len(), 3);
+}
+
+#[tokio::test]
+async fn that_catalog_takes_the_gateway_for_nobody_is_no_fault_of_whoever_asks() {
+    let world = World::start().await;
+    world.script.events.lock().unwrap().push(event(1));
+    for (n, status) in [(1, tonic::Status::unauthenticated("who are you")), (2, tonic::Status::permission_denied("no"))]
+    {
+        for method in ["search_events", "batch_get_events", "batch_get_venues", "stream_seating_plan"] {
+            world.script.refuse(method, status.clone());
+        }
+        for query in [SEARCH.to_owned(), title_of(n), format!(r#"{{ venue(id: "{}") {{ name }} }}"#, id(n))] {
+            let answer = world.browse(&query).await;
+            assert_eq!(code(&answer), Some("UNAVAILABLE"), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -246,6 +246,7 @@ pub fn event(n: u32) -> catalog::Event {
         price_max: eur(5000),
         capacity: 30,
         version: 3,
+        offer_version: 1,
         venue: Some(venue(800)),
         ..Default::default()
     }
