@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 
 /// Tells the time, UTC.
 pub trait Clock: Send + Sync {
@@ -54,5 +54,6 @@ pub fn to_wire(at: DateTime<Utc>) -> prost_types::Timestamp {
 /// Reads an instant's protobuf form; `None` when it is out of range.
 pub fn from_wire(at: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
     let nanos = u32::try_from(at.nanos).ok()?;
-    Some(DateTime::from_timestamp(at.seconds, nanos)?.trunc_subsecs(6))
+    let at = DateTime::from_timestamp(at.seconds, nanos)?.trunc_subsecs(6);
+    (1..=9999).contains(&at.year()).then_some(at)
 }

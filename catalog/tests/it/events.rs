@@ -115,6 +115,9 @@ async fn publishing_while_booking_is_down_is_unavailable_and_can_be_repeated(wor
     assert_eq!(*world.booking.asked.lock().unwrap(), [(draft.id, 1)]);
 }
 
+/// The last second that a date of our libraries can be.
+const LATEST: prost_types::Timestamp = prost_types::Timestamp { seconds: 8_210_266_876_799, nanos: 0 };
+
 async fn impossible_events_are_refused_with_the_field_at_fault(world: World) {
     let plan = world.theatre().await;
     let elsewhere = proto::CreateVenueRequest { venue: Some(venue_named("Elsewhere")), ..Default::default() };
@@ -124,6 +127,7 @@ async fn impossible_events_are_refused_with_the_field_at_fault(world: World) {
     let cases: Vec<(&str, proto::NewEvent)> = vec![
         ("title", proto::NewEvent { title: " ".into(), ..good() }),
         ("starts_at", proto::NewEvent { starts_at: None, ..good() }),
+        ("starts_at", proto::NewEvent { starts_at: Some(LATEST), ..good() }),
         ("ends_at", proto::NewEvent { ends_at: world.at(99), ..good() }),
         ("doors_at", proto::NewEvent { doors_at: world.at(101), ..good() }),
         ("sale_starts_at", proto::NewEvent { sale_starts_at: world.at(101), ..good() }),

@@ -186,4 +186,13 @@ async fn bad_pages_are_refused(world: World) {
     }
     let unknown_status = proto::SearchEventsRequest { status: 99, ..of(1, "") };
     assert_eq!(refusal(search(&world, &world.customer, unknown_status).await).2, "status");
+    let nul = || "Ky\0iv".to_owned();
+    for (field, request) in [
+        ("category", proto::SearchEventsRequest { category: nul(), ..of(1, "") }),
+        ("city", proto::SearchEventsRequest { city: nul(), ..of(1, "") }),
+    ] {
+        let refused = refusal(search(&world, &world.customer, request).await);
+        assert_eq!(refused, (Code::InvalidArgument, "INVALID_INPUT".into(), field.into()));
+    }
+    search(&world, &world.customer, proto::SearchEventsRequest { text: nul(), ..of(1, "") }).await.unwrap();
 }

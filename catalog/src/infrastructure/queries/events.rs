@@ -150,7 +150,12 @@ impl Filter {
     }
 
     fn fields(&mut self, request: &proto::SearchEventsRequest) -> Result<(), Fault> {
-        for (column, text) in [("e.category_key", &request.category), ("v.city_key", &request.city)] {
+        let names = [("category", "e.category_key", &request.category), ("city", "v.city_key", &request.city)];
+        for (field, column, text) in names {
+            // PostgreSQL's texts hold no NUL.
+            if text.contains('\0') {
+                return Err(Fault::new(field, "must not contain the NUL character"));
+            }
             if !text.is_empty() {
                 let key = self.bind(text.trim().to_lowercase());
                 self.clauses.push(format!("{column} = {key}"));
