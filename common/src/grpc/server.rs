@@ -84,7 +84,9 @@ impl Server {
         let service = self.service;
         let (health, health_service) = tonic_health::server::health_reporter();
         let first = serving(&self.verifier);
-        health.set_service_status(name, first).await;
+        for name in ["", name] {
+            health.set_service_status(name, first).await;
+        }
         let stop = tell_health(self.verifier.clone(), (health, name, first), shutdown.clone());
         let reflection = self.reflects.then(reflection).transpose()?;
         let mut routes = Routes::from(self.guarded()).add_service(health_service);
@@ -117,7 +119,7 @@ impl Server {
             .layer(from_fn_with_state(Arc::new(state), access::check))
             .layer(from_fn(deadline::enforce))
             .layer(from_fn_with_state(shed::places(CALLS_MAX), shed::limit))
-            .layer(from_fn_with_state(self.service, observe::rpc))
+            .layer(from_fn_with_state((self.service, self.access), observe::rpc))
             .layer(from_fn(panics::catch))
     }
 }
@@ -138,7 +140,9 @@ async fn tell_health(
         let status = serving(&verifier);
         // Watchers are told of each word, also of one they know.
         if status != told {
-            health.set_service_status(name, status).await;
+            for name in ["", name] {
+                health.set_service_status(name, status).await;
+            }
             told = status;
         }
     }

@@ -8,10 +8,14 @@ use axum::response::Response;
 use tonic::Status;
 use tracing::Instrument;
 
+use crate::grpc::AccessTable;
 use crate::telemetry::{self, Carrier};
 
 /// Headers that carry a trace context.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+
+/// Methods of health and reflection, which no access table lists.
+const OPEN: [&str; 3] = ["Check", "Watch", "ServerReflectionInfo"];
 
 /// Reads the trace context of a request.
 pub fn carrier(headers: &http::HeaderMap) -> Carrier {
@@ -22,9 +26,13 @@ pub fn carrier(headers: &http::HeaderMap) -> Carrier {
 }
 
 /// Traces and measures a gRPC call.
-pub async fn rpc(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+pub async fn rpc(
+    State((service, table)): State<(&'static str, AccessTable)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
-    let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    let method = known(request.uri().path(), table);
     let span = tracing::info_span!(
         "grpc.serve",
         otel.name = format!("{service}.{method}"),
@@ -41,12 +49,28 @@ pub async fn rpc(State(service): State<&'static str>, request: Request, next: Ne
     // A unary refusal ends in its headers; what a stream says later is not seen here.
     let code = Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |s| s.code());
     span.record("rpc.grpc.status_code", i32::from(code));
-    telemetry::record_request("rpc", service, known(&method, code), &format!("{code:?}"), started.elapsed());
+    telemetry::record_request("rpc", service, method, &format!("{code:?}"), started.elapsed());
     response
 }
 
-/// Keeps made-up method names out of the labels.
-fn known(method: &str, code: tonic::Code) -> &str {
-    use tonic::Code::{PermissionDenied, Unauthenticated, Unimplemented};
-    if matches!(code, Unimplemented | PermissionDenied | Unauthenticated) { "refused" } else { method }
+/// Keeps made-up method names out of spans and labels.
+fn known(path: &str, table: AccessTable) -> &'static str {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    let methods = table.iter().map(|(method, _)| *method).chain(OPEN);
+    methods.into_iter().find(|known| *known == method).unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_clients_make_up_are_no_labels() {
+        let table: AccessTable = &[("HoldSeats", &[])];
+
+        assert_eq!(known("/eventix.booking.v1.BookingService/HoldSeats", table), "HoldSeats");
+        assert_eq!(known("/grpc.health.v1.Health/Check", table), "Check");
+        assert_eq!(known("/eventix.booking.v1.BookingService/Random1234", table), "unknown");
+        assert_eq!(known("", table), "unknown");
+    }
 }

@@ -52,9 +52,14 @@ impl Service {
 
     async fn until(&self, status: ServingStatus) {
         eventually("health tells", async || {
-            let question = HealthCheckRequest { service: NAME.to_owned() };
-            let answer = self.health.clone().check(question).await.ok()?.into_inner();
-            (answer.status() == status).then_some(())
+            for service in ["", NAME] {
+                let question = HealthCheckRequest { service: service.to_owned() };
+                let answer = self.health.clone().check(question).await.ok()?.into_inner();
+                if answer.status() != status {
+                    return None;
+                }
+            }
+            Some(())
         })
         .await;
     }
