@@ -89,6 +89,9 @@ impl Settings for Config {
                 faults.push(Fault::new(name, format!("is {value:?}, must be above zero and at most {DAY:?}")));
             }
         }
+        if (Duration::from_nanos(1)..Duration::from_secs(1)).contains(&self.lease) {
+            faults.push(Fault::new("lease", "must be at least 1s"));
+        }
         faults
     }
 }
@@ -120,13 +123,19 @@ mod tests {
         let config = Config {
             hold: Duration::ZERO,
             grace: DAY + Duration::from_secs(1),
+            lease: Duration::from_millis(500),
             database: DatabaseSettings { connections: 0, ..DatabaseSettings::at("sqlite://x") },
             ..Config::default()
         };
 
         let faults = config.validate().unwrap_err().to_string();
 
-        for line in ["HOLD: is 0ns", "GRACE: is 86401s", "DATABASE__CONNECTIONS: must be at least 1"] {
+        for line in [
+            "LEASE: must be at least 1s",
+            "HOLD: is 0ns",
+            "GRACE: is 86401s",
+            "DATABASE__CONNECTIONS: must be at least 1",
+        ] {
             assert!(faults.contains(&format!("EVENTIX_BOOKING__{line}")), "{line}: {faults}");
         }
         assert!(!faults.contains("SWEEP"), "{faults}");

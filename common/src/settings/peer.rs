@@ -48,8 +48,16 @@ fn shown(uri: &Uri) -> String {
 
 /// A list that holds something else than addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address such as http://host:50051; several are separated by commas")]
-pub struct NotAnEndpoint(String);
+pub enum NotAnEndpoint {
+    /// What it is.
+    #[error("{0:?} is not an address such as http://host:50051; several are separated by commas")]
+    Malformed(String),
+    /// It asks for what services do not speak.
+    #[error(
+        "{0:?} asks for TLS, which services do not speak among themselves: let the network encrypt, and say http://"
+    )]
+    Encrypted(String),
+}
 
 impl TryFrom<String> for Endpoints {
     type Error = NotAnEndpoint;
@@ -60,11 +68,14 @@ impl TryFrom<String> for Endpoints {
 }
 
 fn endpoint(text: &str) -> Result<Uri, NotAnEndpoint> {
-    let wrong = || NotAnEndpoint(text.to_owned());
+    let wrong = || NotAnEndpoint::Malformed(text.to_owned());
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let (scheme, port) = (uri.scheme_str(), uri.port_u16());
     let bare = uri.path() == "/" && uri.query().is_none() && !text.contains('@');
-    if matches!(scheme, Some("http" | "https")) && port.is_some() && bare { Ok(uri) } else { Err(wrong()) }
+    if scheme == Some("https") {
+        return Err(NotAnEndpoint::Encrypted(text.to_owned()));
+    }
+    if scheme == Some("http") && port.is_some() && bare { Ok(uri) } else { Err(wrong()) }
 }
 
 impl Serialize for Endpoints {
@@ -80,10 +91,10 @@ mod tests {
 
     #[test]
     fn a_list_of_endpoints_is_read_and_shown_alike() {
-        let endpoints = Endpoints::try_from("http://a:1, https://b.example:2".to_owned()).unwrap();
+        let endpoints = Endpoints::try_from("http://a:1, http://b.example:2".to_owned()).unwrap();
 
         assert_eq!(endpoints.all().len(), 2);
-        assert_eq!(serde_json::to_value(&endpoints).unwrap(), "http://a:1,https://b.example:2");
+        assert_eq!(serde_json::to_value(&endpoints).unwrap(), "http://a:1,http://b.example:2");
     }
 
     #[test]
@@ -93,5 +104,7 @@ mod tests {
         }
         let refusal = Endpoints::try_from("http://a:1,nowhere at all".to_owned()).unwrap_err().to_string();
         assert!(refusal.starts_with("\"nowhere at all\" is not an address"), "{refusal}");
+        let refusal = Endpoints::try_from("https://a:1".to_owned()).unwrap_err().to_string();
+        assert!(refusal.starts_with("\"https://a:1\" asks for TLS"), "{refusal}");
     }
 }

@@ -15,7 +15,8 @@ pub enum Mode {
     /// For whoever sits at this machine: convenient, and reachable from nowhere else.
     #[default]
     Development,
-    /// For everybody: nothing that is public knowledge is trusted, nothing crosses a network in plain text.
+    /// For everybody: nothing that is public knowledge is trusted, and nothing goes to databases, brokers, Redis or the issuer
+    /// in plain text. Calls among the services are not encrypted: that is for their network to do.
     Production,
 }
 
