@@ -19,7 +19,9 @@ pub(super) const I7: Invariant = Invariant {
     id: "I7",
     meaning: "each request id had at most one effect, and its remembered answer is that effect",
     checks: &[
+        Check::rows(Service::Catalog, "requests", UNANSWERED),
         Check::rows(Service::Booking, "requests", UNANSWERED),
+        Check::rows(Service::Payment, "requests", UNANSWERED),
         Check::across(Service::Booking, "requests", wrong_answers),
         Check::across(Service::Booking, "bookings", held_without_request),
     ],

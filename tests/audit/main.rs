@@ -243,6 +243,12 @@ async fn i7_a_request_without_an_answer() {
     copy.corrupt("booking", &sql).await;
 
     copy.audit().assert_breaks(&["I7"], "pay/alice pay");
+    let sql = "INSERT INTO requests (scope, request_id, fingerprint, created_at) VALUES ('any/boss', 'lost', '', 1)";
+    for service in ["catalog", "payment"] {
+        let copy = Copy::new().await;
+        copy.corrupt(service, sql).await;
+        copy.audit().assert_breaks(&["I7"], "any/boss lost");
+    }
 }
 
 #[tokio::test]
