@@ -156,7 +156,7 @@ async fn listen(
 ) -> anyhow::Result<()> {
     let socket = common::grpc::bind(address).await?;
     let (secrets, target) = (config.callback_secrets()?, format!("http://{}{PATH}", socket.local_addr()?));
-    tracing::info!(target, "callbacks of the provider are taken at {target}");
+    tracing::debug!(target, "callbacks of the provider are taken at {target}");
     let api = CallbackApi::new(listener, secrets.clone(), clock.clone());
     tasks.spawn("payment callbacks", api.serve(socket, tasks.shutdown()));
     if let Some(callbacks) = callbacks {

@@ -99,7 +99,7 @@ impl Offers {
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.source.fetch(event, 0)).await;
         let fetched = fetched.map_err(|e| OfferError::Catalog(e.into()))?.map_err(OfferError::Catalog)?;
         let fetched = fetched.filter(|f| f.offer.terms.version >= at_least).ok_or(OfferError::NotFound)?;
-        tracing::info!(event.id = %event, version = fetched.offer.terms.version, "offer of event {event} fetched");
+        tracing::debug!(event.id = %event, version = fetched.offer.terms.version, "offer of event {event} fetched");
         self.store.keep_offer(fetched.offer, fetched.data, fetched.cancelled).await?;
         self.held(event, at_least).await?.ok_or(OfferError::NotFound)
     }
