@@ -121,8 +121,14 @@ async fn a_mesh_whose_processes_are_all_replaced_loses_no_booking() {
     tokio::join!(Box::pin(replacing), traffic.flow(rate));
 
     let figures = std::mem::take(&mut *traffic.figures.lock().unwrap());
-    figures.show(began.elapsed());
+    let took = began.elapsed();
+    figures.show(took);
     assert!(figures.failures.is_empty(), "{:#?}", figures.failures);
+    if full {
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+        let paid_rate = figures.paid as f64 / took.as_secs_f64();
+        assert!(paid_rate > 0.8 * f64::from(RATE_ALL), "only {paid_rate:.1} bookings/s were under way");
+    }
     assert!(figures.paid > Service::ALL.len() * 2, "only {} bookings were under way", figures.paid);
     let count = async |which: &str| {
         let sql = format!("SELECT CAST(count(*) AS bigint) AS n FROM bookings {which}");

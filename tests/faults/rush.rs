@@ -17,20 +17,24 @@ use tokio::task::JoinSet;
 use crate::client::{SAGA, Shop};
 use crate::everything;
 use crate::harness::mesh::{Databases, Plan, Service};
+use crate::harness::provider::Provider;
+use crate::harness::proxy::Mood;
 use crate::lane::Lane;
 use crate::stage;
 
 /// Calls under way at once; more would only queue in front of the same two cores.
 const ACTIVE: usize = 64;
-/// Bookings paid by a token whose provider takes three seconds.
+/// Bookings paid while the provider sleeps.
 const SLOW_PAYERS: usize = 8;
 /// Holds timed before.
 const TIMED: usize = 20;
 /// Between two looks; the event has seats for so many within the time of a saga.
 const LOOK: Duration = Duration::from_millis(200);
-/// Transactions that wait for their client longer than this while the provider takes three seconds.
+/// How long the provider sleeps over a question, half of it on the way there and half on the way back.
+const SLEEP: Duration = Duration::from_secs(5);
+/// Transactions that wait for their client far longer than any work of ours takes, and far shorter than the provider sleeps.
 const IDLE: &str = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()
-    AND state = 'idle in transaction' AND state_change < clock_timestamp() - interval '2 seconds'";
+    AND state = 'idle in transaction' AND state_change < clock_timestamp() - interval '1 second'";
 
 /// How a buyer reaches the product.
 #[derive(Clone)]
@@ -108,16 +112,20 @@ async fn of_all_buyers_of_one_seat_one_gets_it_and_the_others_are_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_provider_keeps_no_transaction_open_and_no_buyer_waiting() {
-    let lane = Lane::open(Plan::on(Databases::postgres().await)).await;
+    let databases = Databases::postgres().await;
+    let provider = Provider::start_mute(&databases).await;
+    let plan = Plan::on(databases).with("EVENTIX_PAYMENT__PROVIDER__TIMEOUT", "60s");
+    let lane = Lane::open(provider.used_by(plan)).await;
     let mut before = Vec::new();
     for n in 0..TIMED {
         before.push(timed_hold(&lane, &format!("early-{n}")).await);
     }
+    provider.calls.turn(Mood::Slow(SLEEP / 2));
     let mut payers = Vec::new();
     for n in 0..SLOW_PAYERS {
         let (user, seat) = (format!("payer-{n}"), lane.event.seat());
         let booking = stage::hold(&lane.shop, &lane.event, &user, &seat).await;
-        stage::pay(&lane.shop, &user, &booking, "tok_slow").await;
+        stage::pay(&lane.shop, &user, &booking, "tok_approve").await;
         payers.push((user, booking));
     }
 
@@ -135,7 +143,7 @@ async fn a_slow_provider_keeps_no_transaction_open_and_no_buyer_waiting() {
 
     let (before, during) = (median(before), median(meanwhile));
     println!("median hold {before:?} before, {during:?} while the provider sleeps");
-    assert!(began.elapsed() > Duration::from_secs(2), "the provider was not slow");
+    assert!(began.elapsed() > SLEEP * 4 / 5, "the provider did not sleep");
     assert!(during < before * 5 + Duration::from_millis(250), "holds wait for the provider: {before:?}, {during:?}");
     for (user, booking) in payers {
         lane.shop.until(&user, &booking, "CONFIRMED").await;

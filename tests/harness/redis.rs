@@ -66,6 +66,16 @@ impl Redis {
         answer.trim_start_matches(':').parse().unwrap_or_else(|_| panic!("DBSIZE: {answer}"))
     }
 
+    /// Puts something into it that nobody else does.
+    pub async fn mark(&self) {
+        assert_eq!(self.ask("SET mark 1").await, "+OK");
+    }
+
+    /// Whether that is still there.
+    pub async fn is_marked(&self) -> bool {
+        self.ask("EXISTS mark").await == ":1"
+    }
+
     /// Takes everything out of it.
     pub async fn flush(&self) {
         assert_eq!(self.ask("FLUSHALL").await, "+OK");

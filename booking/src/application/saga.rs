@@ -31,6 +31,7 @@ use common::proto::payment::v1::{
     PaymentAuthorised, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentStuck,
     PaymentVoided,
 };
+use common::telemetry;
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 
 use super::offers::Offers;
@@ -39,6 +40,11 @@ use crate::infrastructure::store::{Because, RefundState, Store, WriteError};
 
 /// Who acts, in histories.
 const ACTOR: &str = "saga";
+
+/// Counts what a person should look at; a line of the log says more beside it.
+fn alarm(kind: &str) {
+    telemetry::count_kind("eventix_booking_alarms", "booking", kind);
+}
 
 /// Takes payment's facts in.
 pub struct PaymentFacts {
@@ -79,6 +85,7 @@ impl PaymentFacts {
         let mut booking = self.locked(transaction, fact).await?;
         let event = self.store.event_check(transaction, booking.event_id).await?;
         if matches!(booking.state, BookingState::Paying { .. }) && amount != booking.total {
+            alarm("other_amount");
             tracing::error!(booking.id = %booking.id, %amount, total = %booking.total, "another amount was authorised");
         }
 
@@ -136,6 +143,7 @@ impl PaymentFacts {
     async fn capture_failed(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
         let told: PaymentCaptureFailed = fact.payload()?;
         let booking = self.locked(transaction, fact).await?;
+        alarm("capture_failed");
         tracing::error!(booking.id = %booking.id, code = told.code, "the money of booking {} could not be captured", booking.id);
         let now = self.store.db.now(transaction).await?;
         let decision = booking.answer_capture_failure(told.attempt, now);
@@ -152,6 +160,7 @@ impl PaymentFacts {
 
     async fn stuck(&self, transaction: &DatabaseTransaction, fact: &Fact) -> Result<(), HandleError> {
         let told: PaymentStuck = fact.payload()?;
+        alarm("payment_stuck");
         tracing::error!(booking.id = told.booking_id, step = told.step, reason = told.reason, "payment is stuck");
         if !told.refund_id.is_empty() {
             let (booking, refund) = (BookingId(fact.aggregate_id), refund_id(&told.refund_id)?);
