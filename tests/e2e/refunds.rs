@@ -63,7 +63,7 @@ async fn a_box_office_gives_back_an_amount_then_an_item_then_the_rest() {
 }
 
 #[tokio::test]
-async fn a_product_that_is_down_when_the_approval_comes_decides_when_it_is_back() {
+async fn a_product_that_was_down_while_holds_lapsed_decides_when_the_approval_comes() {
     let (mut product, shop, event) = Shop::open(&SHORT).await;
     let seats = shop.free_seats(&event).await[..3].to_vec();
     let alices = paying(&shop, "alice", &event, &seats[..1], LATE).await;

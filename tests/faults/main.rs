@@ -11,6 +11,7 @@ mod client;
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod approvals;
 mod broker;
 mod clock;
 mod crowd;
