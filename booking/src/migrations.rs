@@ -1,6 +1,6 @@
 //! Booking's tables, forward only. Columns that end in `_at` or `_until` are microseconds since 1970, UTC.
 
-use common::tables::{ADD_LEASE_OWNERS, ORDER_UNPUBLISHED};
+use common::tables::{ADD_LEASE_OWNERS, AppendOnly, ORDER_UNPUBLISHED};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_booking;
@@ -20,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(ADD_LEASE_OWNERS),
             Box::new(m20261126_100000_add_event_list::Migration),
             Box::new(ORDER_UNPUBLISHED),
+            Box::new(AppendOnly::of(&["history"])),
         ]
     }
 }

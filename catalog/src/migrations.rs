@@ -1,6 +1,6 @@
 //! Catalog's schema, forward only.
 
-use common::tables::{ADD_LEASE_OWNERS, ORDER_UNPUBLISHED};
+use common::tables::{ADD_LEASE_OWNERS, AppendOnly, ORDER_UNPUBLISHED};
 use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 
 mod m20261123_120000_create_shared;
@@ -20,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(ADD_LEASE_OWNERS),
             Box::new(m20261126_090000_add_orphan_rule::Migration),
             Box::new(ORDER_UNPUBLISHED),
+            Box::new(AppendOnly::of(&["history"])),
         ]
     }
 }

@@ -166,6 +166,48 @@ pub const ORDER_UNPUBLISHED: SharedMigration = SharedMigration {
     ],
 };
 
+/// Makes rows of tables unchangeable for every role but the tables' owner: PostgreSQL alone has others.
+#[derive(Clone, Copy)]
+pub struct AppendOnly {
+    tables: &'static [&'static str],
+}
+
+impl AppendOnly {
+    /// Of these tables.
+    pub const fn of(tables: &'static [&'static str]) -> Self {
+        Self { tables }
+    }
+}
+
+impl MigrationName for AppendOnly {
+    fn name(&self) -> &str {
+        "m20261127_000000_append_only"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for AppendOnly {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() == DbBackend::Sqlite {
+            return Ok(());
+        }
+        let take_back = |table| {
+            // What roles they are is the deployment's affair; PUBLIC is granted nothing.
+            format!(
+                "DO $$ DECLARE of name; BEGIN
+                    FOR of IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
+                        WHERE table_schema = current_schema() AND table_name = '{table}' AND grantee <> current_user
+                    LOOP
+                        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM %I', of);
+                    END LOOP;
+                END $$"
+            )
+        };
+        let statements: Vec<String> = self.tables.iter().map(take_back).collect();
+        run(manager, &statements.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+}
+
 impl MigrationName for SharedMigration {
     fn name(&self) -> &str {
         self.name

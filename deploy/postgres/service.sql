@@ -25,6 +25,9 @@ GRANT ALL ON SCHEMA public TO :"owner";
 GRANT USAGE ON SCHEMA public TO :"app";
 -- What is there already, and what the owner's migrations will make.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"app";
+-- But for what is only ever added to; migrations take the same back from what they make.
+SELECT format('REVOKE UPDATE, DELETE ON %I FROM %I', tablename, :'app') FROM pg_tables WHERE schemaname = 'public'
+  AND tablename IN ('history', 'ledger_entries', 'provider_entries') \gexec
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"app";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"app";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO :"app";

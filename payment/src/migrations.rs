@@ -1,6 +1,6 @@
 //! The payment database's schema, forward only, alike on both databases.
 
-use common::tables::{ADD_LEASE_OWNERS, ORDER_UNPUBLISHED};
+use common::tables::{ADD_LEASE_OWNERS, AppendOnly, ORDER_UNPUBLISHED};
 use sea_orm_migration::prelude::*;
 
 mod m20261123_120000_create_payments;
@@ -17,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_090000_add_provider_events::Migration),
             Box::new(ADD_LEASE_OWNERS),
             Box::new(ORDER_UNPUBLISHED),
+            Box::new(AppendOnly::of(&["history", "ledger_entries"])),
         ]
     }
 }

@@ -66,6 +66,35 @@ async fn the_application_changes_rows_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn histories_and_ledgers_can_only_be_added_to() {
+    let databases = Databases::make();
+    let deployment = Deployment::plan(&databases.settings()).await;
+    let migrated = deployment.said(&["migrate", "all"]);
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+
+    for again in [false, true] {
+        if again {
+            databases.apply();
+        }
+        for (service, table) in [
+            ("catalog", "history"),
+            ("booking", "history"),
+            ("payment", "history"),
+            ("payment", "ledger_entries"),
+            ("provider", "provider_entries"),
+        ] {
+            let app = Db::connect(&databases.url(service, "app"), 1).await.unwrap();
+            let read = app.query(app.reader(), format!("SELECT count(*) FROM {table}"), []).await;
+            assert!(read.is_ok(), "{service}: {read:?}");
+            for sql in [format!("UPDATE {table} SET at = 0"), format!("DELETE FROM {table}")] {
+                let error = app.execute(app.writer(), sql.as_str(), []).await.expect_err(&sql).to_string();
+                assert!(error.contains("permission denied"), "{service}, {sql}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_role_reaches_another_services_database() {
     let databases = Databases::make();
 

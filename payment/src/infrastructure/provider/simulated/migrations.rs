@@ -9,7 +9,8 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(CreateLedger), Box::new(AddDelays), Box::new(AddCallbacks)]
+        let append_only = tables::AppendOnly::of(&["provider_entries"]);
+        vec![Box::new(CreateLedger), Box::new(AddDelays), Box::new(AddCallbacks), Box::new(append_only)]
     }
 
     fn migration_table_name() -> DynIden {
