@@ -13,6 +13,7 @@ use crate::ids::FactId;
 pub mod authority;
 pub mod issuer;
 pub mod statements;
+pub mod untidy;
 
 /// Names the PostgreSQL server whose databases tests make and drop: `postgres://user:password@host:port/database`.
 const POSTGRES: &str = "EVENTIX_TEST_POSTGRES";

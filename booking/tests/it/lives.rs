@@ -1,28 +1,20 @@
 //! Whole lives of seats: sold, cancelled, sold again; ended from several sides at once; and with every fact of payment told
 //! several times, out of order and days late.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration as Patience;
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use booking::application::saga::PaymentFacts;
+use booking::application::saga::{CatalogFacts, PaymentFacts};
+use booking::infrastructure::store::{HistoryPage, RefundState};
 use chrono::Duration;
-use common::bus::Bus;
-use common::clock::from_micros;
-use common::fact::NewFact;
-use common::ids::{BookingId, FactId};
-use common::inbox::{Consumer, ConsumerParts, ConsumerSettings, FactSource, HeadsTold};
-use common::lease::Leases;
 use common::money::Money;
-use common::proto::catalog::v1::EventCancelled;
-use common::proto::common::v1::FactRecord;
-use common::proto::payment::v1::{PaymentAuthorised, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentVoided};
+use common::proto::catalog::v1::{EventCancelled, EventChanged, EventPublished};
+use common::proto::payment::v1::{
+    PaymentAuthorised, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentStuck,
+    PaymentVoided,
+};
+use common::testing::untidy::{Producer, Telling};
 use common::testing::{TestDb, everything};
-use prost::{Message, Name};
 use tokio::task::JoinSet;
-use uuid::Uuid;
-
-use booking::infrastructure::store::HistoryPage;
 
 use crate::sale::{SEAT_PRICE, Sale};
 use crate::world::{GRACE, HOLD, World};
@@ -32,6 +24,7 @@ common::on_both_databases!(
     of_two_cancellations_at_once_one_gives_the_seats_and_the_money_back,
     a_booking_that_ends_from_several_sides_at_once_gives_its_seats_back_once,
     facts_told_again_and_again_out_of_order_and_late_lead_to_the_same_end,
+    catalogs_facts_told_again_and_again_call_an_event_off_once,
 );
 
 async fn a_seat_is_sold_cancelled_resold_and_cancelled_again_with_every_count_right(db: TestDb) {
@@ -114,134 +107,61 @@ async fn a_booking_that_ends_from_several_sides_at_once_gives_its_seats_back_onc
     }
 }
 
-/// How payment's facts come: once, in order; or several times, in any order.
-#[derive(Clone, Copy)]
-enum Telling {
-    Plain,
-    Noisy(u64),
-}
-
-/// Payment's `ListFacts`, as untidy as a log can be.
-struct UntidyPayment {
-    facts: Mutex<Vec<FactRecord>>,
-    random: Option<Mutex<u64>>,
-}
-
-impl UntidyPayment {
-    /// 1 to 5 copies of everything told so far, shuffled.
-    fn told(&self) -> Vec<FactRecord> {
-        let facts = self.facts.lock().unwrap().clone();
-        let Some(random) = &self.random else { return facts };
-        let mut random = random.lock().unwrap();
-        let mut below = |limit: usize| {
-            // Knuth's constants; its high bits are random enough to shuffle by.
-            *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(*random >> 33).unwrap() % limit
-        };
-        let mut told: Vec<FactRecord> = facts.iter().flat_map(|fact| vec![fact.clone(); 1 + below(5)]).collect();
-        for at in (1..told.len()).rev() {
-            told.swap(at, below(at + 1));
-        }
-        told
-    }
-}
-
-#[async_trait]
-impl FactSource for UntidyPayment {
-    async fn of_aggregate(&self, _: Uuid, _: i64) -> anyhow::Result<(Vec<FactRecord>, bool)> {
-        // "More" as long as it brings news: the next page is another shuffle.
-        Ok((self.told(), true))
-    }
-
-    async fn after_position(&self, _: i64) -> anyhow::Result<(Vec<FactRecord>, i64, bool)> {
-        anyhow::bail!("not asked in these tests")
-    }
-
-    async fn heads(&self, _: &str, _: Patience) -> anyhow::Result<HeadsTold> {
-        anyhow::bail!("not asked in these tests")
-    }
-}
-
-/// One booking's payment, told to booking through its inbox.
-struct Payment<'a> {
-    world: &'a World,
-    booking: BookingId,
-    source: Arc<UntidyPayment>,
-    consumer: Arc<Consumer>,
-}
-
-impl<'a> Payment<'a> {
-    fn of(world: &'a World, booking: BookingId, telling: Telling) -> Self {
-        let random = match telling {
-            Telling::Plain => None,
-            Telling::Noisy(seed) => Some(Mutex::new(seed)),
-        };
-        let source = Arc::new(UntidyPayment { facts: Mutex::default(), random });
-        let parts = ConsumerParts {
-            db: world.db.clone(),
-            bus: Bus::new("127.0.0.1:1"),
-            leases: Arc::new(Leases::new(world.db.clone(), "test".into(), Patience::from_secs(30), vec![])),
-            handler: Arc::new(PaymentFacts::new(world.store.clone())),
-            source: source.clone(),
-            settings: ConsumerSettings::default(),
-        };
-        let consumer = Consumer::new("booking", "payment", "eventix.payment.v1", parts);
-        Self { world, booking, source, consumer }
-    }
-
-    fn tells<M: Message + Name>(&self, payload: &M) {
-        let mut facts = self.source.facts.lock().unwrap();
-        let sequence = i64::try_from(facts.len() + 1).unwrap();
-        let fact = NewFact::of(self.booking.0, sequence, payload);
-        let value = fact.envelope(FactId::new(), from_micros(0)).into();
-        facts.push(FactRecord { value, headers: vec![] });
-    }
-
-    /// Everything told so far arrives this much later, until booking has taken all of it.
-    async fn arrives(&self, later: Duration) {
-        self.world.pass(later);
-        let sql = "SELECT coalesce(max(sequence), 0) FROM watermarks WHERE aggregate_id = $1";
-        let told = i64::try_from(self.source.facts.lock().unwrap().len()).unwrap();
-        for _ in 0..100 {
-            self.consumer.ask(self.booking.0).await.unwrap();
-            if self.world.count(sql, [self.booking.into()]).await == told {
-                return;
-            }
-        }
-        panic!("booking {} never took all {told} facts", self.booking);
-    }
-}
-
 /// What is left of a life: state, facts told, valid tickets, refunds, and who has the seat.
 type End = (&'static str, Vec<String>, usize, Vec<i64>, Option<String>);
 
-/// A decline, another attempt that is approved `late`, its capture and a refund, each told as `telling` says.
-async fn life(world: &World, telling: Telling, late: Duration, taken: bool) -> End {
+/// What becomes of a payment that was authorised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// Captured; a refund is done.
+    Captured,
+    /// Captured; a refund is stuck, and done in the end.
+    Stuck,
+    /// It cannot be captured.
+    CaptureFails,
+}
+
+/// A decline, another attempt that is approved `late`, what becomes of it and of a refund, each told as `telling` says.
+async fn life(world: &World, telling: Telling, course: Course, late: Duration, taken: bool) -> End {
     let sale = world.sale(2, &[]).await;
     let booking = world.held(&sale, "alice", &[0, 1], &[]).await;
-    let payment = Payment::of(world, booking, telling);
+    let payment = Producer::of(booking.0, telling);
+    let handler = Arc::new(PaymentFacts::new(world.store.clone()));
+    let taker = payment.told_to(&world.db, "booking", ("payment", "eventix.payment.v1"), handler);
+    let arrives = async |later: Duration| {
+        world.pass(later);
+        taker.takes_all().await;
+    };
     let (booking_id, total) = (booking.to_string(), world.find(booking).await.booking.total);
     world.pay("alice", booking).await.unwrap();
     payment.tells(&PaymentDeclined { booking_id: booking_id.clone(), attempt: 1, decline_code: "NO".into() });
-    payment.arrives(Duration::minutes(1)).await;
+    arrives(Duration::minutes(1)).await;
     world.pay("alice", booking).await.unwrap();
     payment.tells(&PaymentAuthorised { booking_id: booking_id.clone(), attempt: 2, amount: Some(total.into()) });
     if taken {
         world.pass(late);
         world.held(&sale, "bob", &[0], &[]).await;
-        payment.arrives(Duration::zero()).await;
+        arrives(Duration::zero()).await;
     } else {
-        payment.arrives(late).await;
+        arrives(late).await;
     }
-    if world.state(booking).await == "CONFIRMED" {
-        let refund = world.refund(booking, &[1], None).await.unwrap().refunds.remove(0);
-        let amount = Some(Money::into(refund.amount));
-        payment.tells(&PaymentCaptured { booking_id: booking_id.clone(), attempt: 2, amount: Some(total.into()) });
-        payment.tells(&PaymentRefunded { booking_id, refund_id: refund.id.to_string(), amount });
-    } else {
+    if world.state(booking).await != "CONFIRMED" {
         payment.tells(&PaymentVoided { booking_id, attempt: 2 });
+    } else if course == Course::CaptureFails {
+        payment.tells(&PaymentCaptureFailed { booking_id, attempt: 2, code: "CARD_EXPIRED".into() });
+    } else {
+        let refund = world.refund(booking, &[1], None).await.unwrap().refunds.remove(0);
+        let (refund_id, amount) = (refund.id.to_string(), Some(Money::into(refund.amount)));
+        payment.tells(&PaymentCaptured { booking_id: booking_id.clone(), attempt: 2, amount: Some(total.into()) });
+        if course == Course::Stuck {
+            let (step, reason) = ("refund".to_owned(), "CLOSED".to_owned());
+            payment.tells(&PaymentStuck { booking_id: booking_id.clone(), step, refund_id: refund_id.clone(), reason });
+            arrives(Duration::hours(1)).await;
+            assert_eq!(world.find(booking).await.refunds[0].state, RefundState::Stuck);
+        }
+        payment.tells(&PaymentRefunded { booking_id, refund_id, amount });
     }
-    payment.arrives(Duration::hours(72)).await;
+    arrives(Duration::hours(72)).await;
 
     let stored = world.find(booking).await;
     let valid = stored.tickets.iter().filter(|ticket| !ticket.void).count();
@@ -250,6 +170,7 @@ async fn life(world: &World, telling: Telling, late: Duration, taken: bool) -> E
         Some(_) => Some("bob".to_owned()),
         None => None,
     };
+    assert!(stored.refunds.iter().all(|refund| refund.state == RefundState::Done));
     (stored.booking.state.name(), world.facts(booking).await, valid, world.refunds(booking).await, owner)
 }
 
@@ -257,23 +178,68 @@ async fn facts_told_again_and_again_out_of_order_and_late_lead_to_the_same_end(d
     let world = World::new(db).await;
     let seeds = if everything() { 40 } else { 6 };
     let late = HOLD + GRACE + Duration::minutes(11);
-    for (late, taken, state) in [
-        (Duration::zero(), false, "CONFIRMED"),
-        (late, false, "CONFIRMED"),
-        (late, true, "EXPIRED"),
-        (Duration::hours(72), false, "EXPIRED"),
+    for (course, late, taken, state) in [
+        (Course::Captured, Duration::zero(), false, "CONFIRMED"),
+        (Course::Stuck, Duration::zero(), false, "CONFIRMED"),
+        (Course::CaptureFails, Duration::zero(), false, "CANCELLED"),
+        (Course::Captured, late, false, "CONFIRMED"),
+        (Course::Captured, late, true, "EXPIRED"),
+        (Course::Captured, Duration::hours(72), false, "EXPIRED"),
     ] {
-        let plain = life(&world, Telling::Plain, late, taken).await;
+        let plain = life(&world, Telling::Plain, course, late, taken).await;
         assert_eq!(plain.0, state);
         let voids = plain.1.iter().filter(|fact| *fact == "VoidRequested").count();
-        assert_eq!((plain.2, voids), if state == "CONFIRMED" { (1, 0) } else { (0, 1) });
+        assert_eq!((plain.2, voids), (usize::from(state == "CONFIRMED"), usize::from(state == "EXPIRED")));
         assert_eq!(plain.3, if state == "CONFIRMED" { vec![SEAT_PRICE] } else { vec![] });
         for seed in 1..=seeds {
-            let noisy = life(&world, Telling::Noisy(seed), late, taken).await;
-            assert_eq!(noisy, plain, "seed {seed}, {late} late, taken {taken}");
+            let noisy = life(&world, Telling::Noisy(seed), course, late, taken).await;
+            assert_eq!(noisy, plain, "seed {seed}, {course:?}, {late} late, taken {taken}");
         }
     }
     assert_eq!(world.count("SELECT count(*) FROM dead_letters", []).await, 0);
     world.sweep().await;
+    world.audit().await;
+}
+
+/// An event that is published, changed twice and called off; what became of its offer, of a booking and of a hold.
+async fn called_off(
+    world: &World,
+    telling: Telling,
+) -> (i64, Vec<(&'static str, Vec<String>, Vec<i64>)>, (i64, i64, u32)) {
+    let sale = world.sale(2, &[2]).await;
+    let bookings = [world.confirmed(&sale, "alice", &[0], &[2]).await, world.held(&sale, "bob", &[1], &[]).await];
+    let catalog = Producer::of(sale.event.0, telling);
+    let handler = Arc::new(CatalogFacts::new(world.store.clone(), world.offers.clone()));
+    let taker = catalog.told_to(&world.db, "booking", ("catalog", "eventix.catalog.v1"), handler);
+    let event_id = sale.event.to_string();
+    catalog.tells(&EventPublished { event_id: event_id.clone(), offer_version: 1 });
+    catalog.tells(&EventChanged { event_id: event_id.clone(), offer_version: 2 });
+    taker.takes_all().await;
+    catalog.tells(&EventChanged { event_id: event_id.clone(), offer_version: 3 });
+    catalog.tells(&EventCancelled { event_id, offer_version: 3 });
+    for later in [Duration::minutes(1), Duration::hours(72)] {
+        world.pass(later);
+        taker.takes_all().await;
+        while world.sweep().await > 0 {}
+    }
+
+    let wanted = world.count("SELECT wanted_version FROM events WHERE event_id = $1", [sale.event.into()]).await;
+    let mut ends = Vec::new();
+    for booking in bookings {
+        ends.push((world.state(booking).await, world.facts(booking).await, world.refunds(booking).await));
+    }
+    (wanted, ends, counts(world, &sale).await)
+}
+
+async fn catalogs_facts_told_again_and_again_call_an_event_off_once(db: TestDb) {
+    let world = World::new(db).await;
+    let plain = called_off(&world, Telling::Plain).await;
+    let (wanted, ends, left) = &plain;
+    assert_eq!((*wanted, *left), (3, (0, 0, 0)));
+    assert_eq!(ends[0].0, "CANCELLED");
+    assert_eq!(ends[0].1.iter().filter(|fact| *fact == "RefundRequested").count(), 1);
+    for seed in 1..=if everything() { 40 } else { 6 } {
+        assert_eq!(called_off(&world, Telling::Noisy(seed)).await, plain, "seed {seed}");
+    }
     world.audit().await;
 }

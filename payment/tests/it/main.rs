@@ -7,6 +7,7 @@ mod callbacks;
 mod contract;
 mod indexes;
 mod lies;
+mod lives;
 mod scripted;
 mod service;
 mod simulated;
