@@ -31,18 +31,7 @@ const GRPC_BASE_PORT: u16 = 50051;
 /// The highest base port that leaves room for the others.
 const GRPC_BASE_PORT_MAX: i64 = 65532;
 /// What the embedded run decides by itself.
-const RESERVED: &[&str] = &[
-    "mode",
-    "allow_plaintext",
-    "listen",
-    "admin_listen",
-    "auth",
-    "brokers",
-    "kafka",
-    "catalog.endpoints",
-    "booking.endpoints",
-    "payment.endpoints",
-];
+const RESERVED: &[&str] = &["mode", "allow_plaintext", "listen", "admin_listen", "auth"];
 const RESERVED_WHY: &str = "cannot be set for the whole product in one process, which is for development on this \
     machine and listens where its flags say: run the services by themselves";
 /// Name in leases: fixed, so that a restart takes its own leases over at once.

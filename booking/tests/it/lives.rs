@@ -12,7 +12,7 @@ use common::proto::payment::v1::{
     PaymentAuthorised, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentStuck,
     PaymentVoided,
 };
-use common::testing::untidy::{Producer, Telling};
+use common::testing::untidy::{Draw, Producer, Telling};
 use common::testing::{TestDb, everything};
 use tokio::task::JoinSet;
 
@@ -115,7 +115,7 @@ type End = (&'static str, Vec<String>, usize, Vec<i64>, Option<String>);
 enum Course {
     /// Captured; a refund is done.
     Captured,
-    /// Captured; a refund is stuck, and done in the end.
+    /// Captured; a refund is stuck, and done in the end. When it came too late, the void is.
     Stuck,
     /// It cannot be captured.
     CaptureFails,
@@ -146,6 +146,10 @@ async fn life(world: &World, telling: Telling, course: Course, late: Duration, t
         arrives(late).await;
     }
     if world.state(booking).await != "CONFIRMED" {
+        if course == Course::Stuck {
+            let (step, reason) = ("void".to_owned(), "CLOSED".to_owned());
+            payment.tells(&PaymentStuck { booking_id: booking_id.clone(), step, refund_id: String::new(), reason });
+        }
         payment.tells(&PaymentVoided { booking_id, attempt: 2 });
     } else if course == Course::CaptureFails {
         payment.tells(&PaymentCaptureFailed { booking_id, attempt: 2, code: "CARD_EXPIRED".into() });
@@ -185,6 +189,7 @@ async fn facts_told_again_and_again_out_of_order_and_late_lead_to_the_same_end(d
         (Course::Captured, late, false, "CONFIRMED"),
         (Course::Captured, late, true, "EXPIRED"),
         (Course::Captured, Duration::hours(72), false, "EXPIRED"),
+        (Course::Stuck, Duration::hours(72), false, "EXPIRED"),
     ] {
         let plain = life(&world, Telling::Plain, course, late, taken).await;
         assert_eq!(plain.0, state);
@@ -201,45 +206,74 @@ async fn facts_told_again_and_again_out_of_order_and_late_lead_to_the_same_end(d
     world.audit().await;
 }
 
-/// An event that is published, changed twice and called off; what became of its offer, of a booking and of a hold.
-async fn called_off(
-    world: &World,
-    telling: Telling,
-) -> (i64, Vec<(&'static str, Vec<String>, Vec<i64>)>, (i64, i64, u32)) {
-    let sale = world.sale(2, &[2]).await;
-    let bookings = [world.confirmed(&sale, "alice", &[0], &[2]).await, world.held(&sale, "bob", &[1], &[]).await];
+/// What is left of an event: its offer, its mark, its bookings and what they count for.
+#[derive(Debug, PartialEq, Eq)]
+struct CalledOff {
+    offer_version: i64,
+    cancelled: bool,
+    bookings: Vec<(&'static str, Vec<String>, Vec<i64>)>,
+    counts: (i64, i64, u32),
+}
+
+/// An event that is published, changed twice and called off under two bookings and a hold. Told noisily, it is up to 72
+/// hours late each time.
+async fn called_off(world: &World, telling: Telling) -> CalledOff {
+    let sale = world.sale(3, &[2]).await;
+    let bookings = [world.confirmed(&sale, "alice", &[0], &[2]).await, world.confirmed(&sale, "bob", &[1], &[]).await];
+    world.held(&sale, "carol", &[2], &[]).await;
     let catalog = Producer::of(sale.event.0, telling);
     let handler = Arc::new(CatalogFacts::new(world.store.clone(), world.offers.clone()));
     let taker = catalog.told_to(&world.db, "booking", ("catalog", "eventix.catalog.v1"), handler);
+    let mut late = match telling {
+        Telling::Plain => None,
+        Telling::Noisy(seed) => Some(Draw::of(seed)),
+    };
+    let mut arrives = async || {
+        let hours = late.as_mut().map_or(0, |draw| draw.below(73));
+        world.pass(Duration::hours(i64::try_from(hours).unwrap()));
+        taker.takes_all().await;
+        for (event, version) in world.store.wanted_offers().await.unwrap() {
+            world.offers.at_least(event, version).await.unwrap();
+        }
+        while world.sweep().await > 0 {}
+    };
     let event_id = sale.event.to_string();
+
+    world.catalog.offer(&Sale { version: 2, ..sale.clone() });
     catalog.tells(&EventPublished { event_id: event_id.clone(), offer_version: 1 });
     catalog.tells(&EventChanged { event_id: event_id.clone(), offer_version: 2 });
-    taker.takes_all().await;
+    arrives().await;
+    world.catalog.offer(&Sale { version: 3, cancelled: true, ..sale.clone() });
     catalog.tells(&EventChanged { event_id: event_id.clone(), offer_version: 3 });
     catalog.tells(&EventCancelled { event_id, offer_version: 3 });
-    for later in [Duration::minutes(1), Duration::hours(72)] {
-        world.pass(later);
-        taker.takes_all().await;
-        while world.sweep().await > 0 {}
-    }
+    arrives().await;
+    // And all of it once more, when everything is over.
+    arrives().await;
 
-    let wanted = world.count("SELECT wanted_version FROM events WHERE event_id = $1", [sale.event.into()]).await;
+    let marked = "SELECT count(*) FROM events WHERE event_id = $1 AND cancelled_at IS NOT NULL";
     let mut ends = Vec::new();
     for booking in bookings {
         ends.push((world.state(booking).await, world.facts(booking).await, world.refunds(booking).await));
     }
-    (wanted, ends, counts(world, &sale).await)
+    CalledOff {
+        offer_version: world.store.known_event(sale.event).await.unwrap().unwrap().offer_version,
+        cancelled: world.count(marked, [sale.event.into()]).await == 1,
+        bookings: ends,
+        counts: counts(world, &sale).await,
+    }
 }
 
 async fn catalogs_facts_told_again_and_again_call_an_event_off_once(db: TestDb) {
     let world = World::new(db).await;
     let plain = called_off(&world, Telling::Plain).await;
-    let (wanted, ends, left) = &plain;
-    assert_eq!((*wanted, *left), (3, (0, 0, 0)));
-    assert_eq!(ends[0].0, "CANCELLED");
-    assert_eq!(ends[0].1.iter().filter(|fact| *fact == "RefundRequested").count(), 1);
+    assert_eq!((plain.offer_version, plain.cancelled, plain.counts), (3, true, (0, 0, 0)));
+    for (state, facts, refunds) in &plain.bookings {
+        assert_eq!((*state, refunds.len()), ("CANCELLED", 1));
+        assert_eq!(facts.iter().filter(|fact| *fact == "RefundRequested").count(), 1);
+    }
     for seed in 1..=if everything() { 40 } else { 6 } {
         assert_eq!(called_off(&world, Telling::Noisy(seed)).await, plain, "seed {seed}");
     }
+    assert_eq!(world.count("SELECT count(*) FROM dead_letters", []).await, 0);
     world.audit().await;
 }

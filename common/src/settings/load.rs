@@ -147,17 +147,8 @@ impl Loader {
         let (mut merged, mut names, mut faults) = (defaults.clone(), HashMap::new(), self.faults);
         for given in self.given {
             let name = given.origin.name(self.service, &given.key);
-            let accepted = accept::<T>(&defaults, &given).and_then(|value| {
-                let reserved = self.reserved.iter().find(|(key, _)| is_inside(&given.key, key));
-                match (reserved, &given.origin) {
-                    (Some((_, why)), origin) if !matches!(origin, Origin::Place) => {
-                        let same = at(&mut merged, &given.key).is_some_and(|now| *now == value);
-                        if same { Ok(value) } else { Err((*why).to_owned()) }
-                    }
-                    _ => Ok(value),
-                }
-            });
-            match accepted {
+            let reserved = self.reserved.iter().find(|(key, _)| is_inside(&given.key, key));
+            match accept::<T>(&defaults, &given, reserved.map(|(_, why)| *why)) {
                 Ok(value) => {
                     *at(&mut merged, &given.key).expect("accepted keys exist") = value;
                     names.insert(given.key, name);
@@ -199,17 +190,18 @@ impl Origin {
 }
 
 /// The value as the setting's type reads it, or why it cannot be used.
-fn accept<T: Settings>(defaults: &Value, given: &Given) -> Result<Value, String> {
-    match at(&mut defaults.clone(), &given.key) {
+fn accept<T: Settings>(defaults: &Value, given: &Given, reserved: Option<&str>) -> Result<Value, String> {
+    let default = match at(&mut defaults.clone(), &given.key) {
         None => return Err(unknown(T::SERVICE, defaults, given)),
         Some(Value::Object(_)) => return Err("is a section of settings, not a value".to_owned()),
-        Some(_) => {}
-    }
+        Some(default) => default.clone(),
+    };
     let mut refusal = String::new();
     for value in readings(given) {
         let mut candidate = defaults.clone();
         *at(&mut candidate, &given.key).expect("it was there") = value.clone();
         match serde_json::from_value::<T>(candidate) {
+            Ok(_) if value != default && reserved.is_some() => return Err(reserved.unwrap_or_default().to_owned()),
             Ok(_) => return Ok(value),
             Err(error) => refusal = error.to_string(),
         }
