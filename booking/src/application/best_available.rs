@@ -17,7 +17,7 @@ use crate::domain::offer::Offer;
 use crate::infrastructure::store::{Encode, Store};
 
 /// Tries to take what was chosen, by an offer that may change meanwhile.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 16;
 /// From the second try on up to this many of the best choices, times the tries made, are passed over by chance: replicas that
 /// choose alike would otherwise meet at the same seats again and again.
 const SPREAD: u32 = 3;
@@ -54,7 +54,7 @@ pub async fn hold_best(
     answer: Encode<'_>,
 ) -> Result<Answer, HoldError> {
     let store = seller.store;
-    let mut version = 1;
+    let (mut version, mut lost) = (1, Vec::new());
     for attempts in 0..ATTEMPTS {
         let offer = seller.offers.with_hall(event, version).await?;
         let (party, hall) = match party(wish, &offer) {
@@ -74,10 +74,14 @@ pub async fn hold_best(
             }
             Tried::Answered(replayed) => return Ok(replayed),
             Tried::OtherOffer(newer) => version = newer,
-            Tried::SeatsTaken(_) => {}
+            Tried::SeatsTaken(seats) => lost = seats,
         }
     }
-    Err(HoldError::NoSeatsTogether(wish.quantity))
+    // Seats may well be left: somebody was faster each time.
+    if lost.is_empty() {
+        return Err(HoldError::Offer(anyhow::anyhow!("the offer changes faster than seats can be chosen")));
+    }
+    Err(HoldError::SeatsTaken(lost))
 }
 
 /// Who wants to sit where; refused when the event cannot have them at all.

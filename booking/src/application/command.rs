@@ -76,7 +76,7 @@ pub async fn pay(
 ) -> Result<Outcome, TransitionError> {
     let terms = store.terms();
     let may_act = |owner: &str| owner == who.subject;
-    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    let command = Command { booking, key, actor: &who.subject, prolongs: true, may_act: &may_act, answer };
     store.command(command, |found, event, now| found.pay(token, event, now, terms)).await
 }
 
@@ -90,7 +90,7 @@ pub async fn release(
     answer: Encode<'_>,
 ) -> Result<Outcome, TransitionError> {
     let may_act = |owner: &str| acts_for(who, owner);
-    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    let command = Command { booking, key, actor: &who.subject, prolongs: false, may_act: &may_act, answer };
     store.command(command, |found, _, now| found.release(now)).await
 }
 
@@ -105,7 +105,7 @@ pub async fn cancel(
 ) -> Result<Outcome, TransitionError> {
     let may_act = |owner: &str| acts_for(who, owner);
     let policy = store.policy_of(booking).await?;
-    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    let command = Command { booking, key, actor: &who.subject, prolongs: false, may_act: &may_act, answer };
     store.command(command, |found, event, now| found.cancel(&policy, event, now)).await
 }
 
@@ -120,7 +120,7 @@ pub async fn refund(
     answer: Encode<'_>,
 ) -> Result<Outcome, TransitionError> {
     let may_act = |_: &str| who.has(Role::Admin);
-    let command = Command { booking, key, actor: &who.subject, may_act: &may_act, answer };
+    let command = Command { booking, key, actor: &who.subject, prolongs: false, may_act: &may_act, answer };
     store.command(command, |found, _, now| found.refund(wish, reason, now)).await
 }
 

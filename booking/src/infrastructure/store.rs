@@ -99,6 +99,8 @@ pub struct Command<'a> {
     pub key: &'a RequestKey,
     /// Who commands, for the history.
     pub actor: &'a str,
+    /// Whether it may make a hold count against its customer's limit for longer than the hold lasts.
+    pub prolongs: bool,
     /// Whether the caller may act on a customer's booking.
     pub may_act: &'a (dyn Fn(&str) -> bool + Sync),
     /// The answer to remember.
@@ -131,6 +133,9 @@ impl Store {
             Claim::New => {}
             Claim::Answered(answer) => return Ok(Outcome::Replayed(answer)),
             Claim::Different => return Err(TransitionError::RequestConflict),
+        }
+        if command.prolongs {
+            self.lock_customer_of(&transaction, command.booking).await?;
         }
         let booking = self.lock(&transaction, command.booking).await?;
         let booking = booking.filter(|found| (command.may_act)(&found.customer_id)).ok_or(TransitionError::NotFound)?;

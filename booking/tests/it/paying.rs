@@ -1,5 +1,7 @@
 //! Paying: the grace, declines, tickets, and what ends a confirmed booking.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::domain::booking::{BookingState, CommandError};
@@ -8,6 +10,7 @@ use common::ids::{BookingId, RefundId};
 use common::money::{Currency, Money};
 use common::testing::TestDb;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::sale::{PLACE_PRICE, SEAT_PRICE};
@@ -25,6 +28,7 @@ common::on_both_databases!(
     refunds_are_closed_by_what_payment_answers,
     another_amount_is_let_go_with_the_seats,
     a_hold_that_lost_a_claim_at_the_last_moment_is_over,
+    paying_waits_for_whoever_counts_the_customers_places,
     paying_twice_at_once_starts_one_attempt,
     nobody_acts_on_anothers_booking,
 );
@@ -278,6 +282,31 @@ async fn a_hold_that_lost_a_claim_at_the_last_moment_is_over(db: TestDb) {
     assert!(matches!(paid, Err(TransitionError::Refused(CommandError::HoldExpired))), "{paid:?}");
     assert!(matches!(released, Err(TransitionError::Refused(CommandError::HoldExpired))), "{released:?}");
     assert_eq!(world.facts(booking).await, ["BookingHeld"], "nothing of it was written");
+}
+
+/// Otherwise a hold that lapses while it is being paid would count neither as held nor as being paid, for whoever counts then.
+async fn paying_waits_for_whoever_counts_the_customers_places(db: TestDb) {
+    let world = Arc::new(World::crowded(db, 4).await);
+    let sale = world.sale(1, &[]).await;
+    let booking = world.held(&sale, "alice", &[0], &[]).await;
+    let counting = world.db.begin().await.unwrap();
+    // What a hold of alice's does first.
+    let sql = "INSERT INTO event_customers (event_id, customer_id) VALUES ($1, 'alice')
+        ON CONFLICT (event_id, customer_id) DO UPDATE SET customer_id = excluded.customer_id";
+    world.db.execute(&counting, sql, [sale.event.into()]).await.unwrap();
+
+    let paying = {
+        let world = world.clone();
+        let mut set = JoinSet::new();
+        set.spawn(async move { world.pay("alice", booking).await });
+        set
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.pass(HOLD);
+    counting.commit().await.unwrap();
+    let paid = paying.join_all().await.remove(0);
+
+    assert!(matches!(paid, Err(TransitionError::Refused(CommandError::HoldExpired))), "{paid:?}");
 }
 
 async fn paying_twice_at_once_starts_one_attempt(db: TestDb) {

@@ -68,6 +68,10 @@ pub fn read(fact: &Fact) -> Result<Asked, HandleError> {
     if fact.is::<booking::PaymentRequested>() {
         let request: booking::PaymentRequested = fact.payload()?;
         let (attempt, token) = (request.attempt, request.payment_token);
+        // PostgreSQL's texts hold none, however often it is tried.
+        if token.contains('\0') {
+            return Err(HandleError::Permanent(anyhow::anyhow!("a payment token with a NUL character")));
+        }
         return Ok(Asked::Authorise { attempt, amount: money(request.amount)?, token });
     }
     if fact.is::<booking::BookingConfirmed>() {

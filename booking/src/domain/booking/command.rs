@@ -47,6 +47,9 @@ pub enum CommandError {
     UnknownToken,
 }
 
+/// Longest payment token: providers that encrypt into theirs need some thousand bytes.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
 impl Booking {
     /// Starts an attempt to pay; a total of zero confirms without the provider, whatever the token is.
     pub fn pay(
@@ -63,7 +66,8 @@ impl Booking {
         if self.total.is_zero() {
             return Ok(self.confirm_with(0));
         }
-        if terms.test_tokens_only && TestToken::parse(token).is_none() {
+        let malformed = token.is_empty() || token.len() > TOKEN_BYTES_MAX || token.chars().any(char::is_control);
+        if malformed || terms.test_tokens_only && TestToken::parse(token).is_none() {
             return Err(CommandError::UnknownToken);
         }
         let attempt = self.attempts + 1;

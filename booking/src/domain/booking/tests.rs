@@ -345,6 +345,9 @@ fn paying_is_refused_for_a_cancelled_event_and_for_unknown_tokens() {
     assert_eq!(booking.pay(TOKEN, cancelled_event(), start(), TERMS), Err(CommandError::EventCancelled));
     assert_eq!(booking.pay("tok_visa", event(), start(), TERMS), Err(CommandError::UnknownToken));
     assert!(booking.pay("tok_visa", event(), start(), lenient).is_ok());
+    for malformed in ["", "tok\0visa", "tok\nvisa", "x".repeat(8 * 1024 + 1).as_str()] {
+        assert_eq!(booking.pay(malformed, event(), start(), lenient), Err(CommandError::UnknownToken), "{malformed:?}");
+    }
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub(super) fn refund_wish(request: &RefundBookingRequest) -> Result<(RefundWish,
     if request.reason.chars().count() > REASON_MAX {
         return Err(invalid("reason", "a reason has at most 500 characters"));
     }
+    if request.reason.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t')) {
+        return Err(invalid("reason", "a reason must not contain control characters"));
+    }
     let reason = if request.reason.trim().is_empty() { REASON } else { request.reason.trim() };
     let item = |id: &String| ItemId::parse(id).ok_or_else(|| unknown_item(id));
     let items = request.item_ids.iter().map(item).collect::<Result<Vec<_>, _>>()?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use common::clock::from_micros;
 use common::db::{placeholders, rows_of_placeholders};
-use common::ids::EventId;
+use common::ids::{BookingId, EventId};
 use common::requests::{self, Claim};
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
@@ -55,6 +55,19 @@ impl Store {
         );
         let values: Vec<Value> = customers.into_iter().flat_map(|c| [event.into(), c.into()]).collect();
         self.db.execute(transaction, sql, values).await?;
+        Ok(())
+    }
+
+    /// The same for the customer of a booking, so that nobody counts the customer's places while they change.
+    pub(in super::super) async fn lock_customer_of(
+        &self,
+        transaction: &DatabaseTransaction,
+        booking: BookingId,
+    ) -> Result<(), DbErr> {
+        let sql = "INSERT INTO event_customers (event_id, customer_id)
+            SELECT event_id, customer_id FROM bookings WHERE id = $1
+            ON CONFLICT (event_id, customer_id) DO UPDATE SET customer_id = excluded.customer_id";
+        self.db.execute(transaction, sql, [booking.into()]).await?;
         Ok(())
     }
 
