@@ -107,6 +107,20 @@ fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String, Optio
     (status.code(), refused.reason, refused.field)
 }
 
+#[tokio::test]
+async fn a_reason_that_cannot_be_stored_is_refused() {
+    let served = Served::start().await;
+    let request = RefundBookingRequest {
+        request_id: "k".into(),
+        reason: "spilt\0milk".into(),
+        ..RefundBookingRequest::default()
+    };
+
+    let refused = served.client().refund_booking(served.caller("office", Role::Admin).request(request)).await;
+
+    assert_eq!(reason(refused), expected(Code::InvalidArgument, "INVALID_INPUT", "reason"));
+}
+
 fn expected(code: Code, reason: &str, field: &str) -> (Code, String, Option<String>) {
     (code, reason.to_owned(), Some(field.to_owned()))
 }
